@@ -668,6 +668,24 @@ def test_dbots_get_log_takes_one_change_or_a_list(changes: Any) -> None:
     assert change.at.tzinfo is timezone.utc
 
 
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2020-08-07T12:56:27Z", datetime(2020, 8, 7, 12, 56, 27)),
+        ("2020-08-07T14:56:27.100+02:00", datetime(2020, 8, 7, 12, 56, 27, 100000)),
+        ("2020-08-07T12:56:27", datetime(2020, 8, 7, 12, 56, 27)),
+        ("Fri, 07 Aug 2020 12:56:27 GMT", datetime(2020, 8, 7, 12, 56, 27)),
+        ("Fri, 07 Aug 2020 12:56:27 -0100", datetime(2020, 8, 7, 13, 56, 27)),
+    ],
+)
+def test_dates_are_aware_and_in_utc(text: str, at: datetime) -> None:
+    said = answer(body={"_id": BOT, "changes": {**CHANGE, "at": text}})
+    with Peer(said) as peer:
+        [change] = dbots_at(peer).get_log().changes
+    assert change.at == at.replace(tzinfo=timezone.utc)
+    assert change.at.tzinfo is timezone.utc
+
+
 def test_dbots_regenerate_key_replaces_the_token(sandbox: Sandbox, dbots: DBotsClient) -> None:
     assert dbots.regenerate_key() == sandbox.dbots_token == "dbots-token-2"
     [request] = sandbox.received
@@ -1877,6 +1895,23 @@ def test_threads_may_share_a_client() -> None:
         assert peer.connections <= 8
 
 
+def test_threads_that_start_together_share_what_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    new_manager = botlists._new_manager
+
+    def slowly(*args: Any) -> urllib3.PoolManager:
+        opened.append(args)
+        threading.Event().wait(0.1)
+        return new_manager(*args)
+
+    monkeypatch.setattr(botlists, "_new_manager", slowly)
+    with Peer(GOOD) as peer:
+        dbots = dbots_at(peer)
+        assert in_threads(4, lambda: dbots.post_stats(1)) == []
+        assert len(opened) == 1
+        assert peer.connections <= 4
+
+
 def test_more_threads_than_kept_connections() -> None:
     with Peer(slow(answer(body={"guildCount": 1}), 0.1)) as peer:
         dbots = dbots_at(peer)
@@ -1956,6 +1991,20 @@ def test_a_fork_leaves_connections_and_locks_to_the_parent(short_windows: None) 
             assert time.monotonic() - hurried > 0.05
         finally:
             waiting.join()
+
+
+def test_a_fork_copies_the_settings_of_a_pool_and_not_its_connections() -> None:
+    with Peer(GOOD) as peer:
+        pool = urllib3.PoolManager(headers={"X-Setting": "kept"}, maxsize=3)
+        dbots = dbots_at(peer, pool=pool)
+        dbots.post_stats(1)
+        botlists._after_fork()  # as it is called in the child
+        dbots.post_stats(1)
+        assert peer.connections == 2
+        assert dbots._pool is not pool and type(dbots._pool) is urllib3.PoolManager
+        assert dbots._pool.connection_pool_kw == {"maxsize": 3}
+        pool.request("GET", peer.url)
+        assert peer.connections == 2
 
 
 def test_a_fork_keeps_what_the_parent_used_of_a_limit(short_windows: None) -> None:
@@ -2461,6 +2510,49 @@ def test_the_module_runs_as_a_script(
         runpy.run_path(botlists.__file__, run_name="__main__")
     assert stop.value.code == 0
     assert capsys.readouterr().out == f"botlists {botlists.__version__}\n"
+
+
+# The README
+
+
+README = (HERE / "README.rst").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"\.\. code:: python\n\n((?:    .*\n|\n)+)", README)
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_an_example_of_the_readme_runs_as_it_stands(
+    number: int, trusted: ssl.SSLContext, tmp_path: Path
+) -> None:
+    """Against the sandbox, which a proxy takes for the real hosts."""
+    example = textwrap.dedent(EXAMPLES[number])
+    for package, module in (("tqdm", "tqdm"), ("contrib.socks", "socks")):
+        if package in example:
+            pytest.importorskip(module)
+    with Sandbox(tls=trusted) as box:
+        hosts = {"dbots.co:443": box.port, "lbots.org:443": box.port}
+        with Proxy(hosts) as proxy:
+            secrets = {
+                "DBOTS_TOKEN": box.dbots_token,
+                "DBOTS_USER_KEY": box.user_key,
+                "LBOTS_TOKEN": box.lbots_token,
+            }
+            done = run("-c", example, cwd=tmp_path, HTTPS_PROXY=proxy.url, **secrets)
+        assert done.returncode == 0, done.stderr
+        called = [request.path for request in box.received]
+        assert called or "Sandbox" in example or "pool=" in example
+        assert box.total in (0, 893, 2317)
+
+
+def test_the_readme_has_every_name() -> None:
+    assert len(EXAMPLES) >= 8
+    for name in botlists.__all__:
+        assert f"``{name}" in README
+    for client in (DBotsClient, LBotsClient):
+        for name in vars(client):
+            assert name.startswith("_") or f"``{name}" in README
+    for words, variable, *_ in botlists._COMMANDS:
+        assert words.split()[0] in README and variable in README
+    assert f"\n{botlists.__version__}: " in README
 
 
 # The demonstration
