@@ -47,7 +47,7 @@ import time
 import weakref
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, NamedTuple, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
 from urllib3 import (
@@ -63,7 +63,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection, port_by_scheme
 from urllib3.util import parse_url
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from urllib3.response import BaseHTTPResponse
     from urllib3.util import Url
@@ -71,7 +71,6 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound="_Client")
 T = TypeVar("T")
 
-_UNPRINTABLE = "[\\0-\\x1f\\x7f-\\x9f\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ud800-\\udfff]"
 _USER_AGENT = f"botlists/{__version__}"
 
 _log = logging.getLogger("botlists")
@@ -81,7 +80,7 @@ _log = logging.getLogger("botlists")
 
 
 class BotListError(Exception):
-    """A call failed although its arguments were right. Its text is one line, without secrets."""
+    """The base of all errors that a call can raise. Its text is one line, without secrets."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text if len(text) <= 300 else text[:297] + "...")
@@ -221,14 +220,14 @@ def _count(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
     if number < 0:
         raise ValueError(f"{name} must not be negative")
-    return number
+    return int(number)  # an enum's member, say, prints otherwise than its number
 
 
 def _snowflake(name: str, value: Any) -> str:
     """An ID as Discord gives them: 64 bits, more than JavaScript's numbers hold, so often a str."""
     if isinstance(value, str):
         # int() alone would accept other scripts' digits, signs, underscores and spaces.
-        number = int(value) if re.fullmatch("[0-9]{1,20}", value) else 0
+        number = int(value) if re.fullmatch("0*[0-9]{1,20}", value) else 0
     else:
         number = _count(name, value)
     if not 1 <= number < 2**64:
@@ -256,6 +255,8 @@ def _http_url(name: str, value: Any) -> Url:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
     try:
+        if not value.isprintable() or " " in value:
+            raise ValueError
         url = parse_url(value)
         (url.host or "").encode("idna")  # connecting would, and could only fail
     except ValueError:
@@ -304,86 +305,47 @@ def _field(fields: Any, kind: type[T], *names: str) -> T:
 
 
 def _nullable(fields: dict[str, Any], kind: type[T], name: str) -> T | None:
-    return None if fields.get(name, name) is None else _field(fields, kind, name)
+    if name in fields and fields[name] is None:
+        return None
+    return _field(fields, kind, name)
 
 
-def _datetime(text: str) -> datetime:
-    """An aware UTC datetime from JavaScript's form (DBots) or that of HTTP headers (LBots)."""
+def _http_date(text: str) -> datetime:
+    """An aware UTC datetime from the form of HTTP's headers, in which LBots tells times too."""
     try:
-        if text[:1].isdigit():
-            time_ = datetime.fromisoformat(text.replace("Z", "+00:00"))
-        else:
-            time_ = email.utils.parsedate_to_datetime(text)
-        if time_.tzinfo is None:
-            return time_.replace(tzinfo=timezone.utc)
-        return time_.astimezone(timezone.utc)
-    except (ValueError, TypeError, IndexError, OverflowError):  # what those two raise, by version
+        return _utc(email.utils.parsedate_to_datetime(text))
+    except (ValueError, TypeError, IndexError, OverflowError):  # each from some version or text
         raise ValueError("a date is not in a known form") from None
 
 
-def _guild_count(document: Any) -> int:
-    return _field(document, int, "guildCount")
+def _datetime(text: str) -> datetime:
+    """An aware UTC datetime from the form of JavaScript's JSON, or else of HTTP's headers."""
+    date = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
+    parts = re.fullmatch(rf"({date})(?:(\.[0-9]{{1,6}})[0-9]*)?(Z|[+-][0-9:]{{5}})?", text)
+    if parts is None:
+        return _http_date(text)
+    seconds, fraction, zone = parts.groups(".")
+    try:  # with microseconds and an offset, the one form that all Pythons read alike
+        offset = zone if zone[0] in "+-" else "+00:00"
+        return _utc(datetime.fromisoformat(seconds + fraction.ljust(7, "0") + offset))
+    except (ValueError, OverflowError):
+        raise ValueError("a date is not in a known form") from None
 
 
-def _new_token(document: Any) -> str:
-    # The document says only `token: string`; the service's source sends a bare string.
-    token = document if isinstance(document, str) else _field(document, str, "token")
-    return _secret("token", token)
-
-
-def _api_document(document: Any) -> ApiDocument:
-    return ApiDocument(
-        _field(document, str, "_id"),
-        _field(document, str, "token"),
-        _nullable(document, str, "voteWebhookURL"),
-    )
-
-
-def _audit_log(document: Any) -> AuditLog:
-    bot_id = _field(document, str, "_id")
-    # One object in the document, a list of them in the service's source.
-    changes = document.get("changes")
-    return AuditLog(
-        bot_id, tuple(map(_audit_change, changes if isinstance(changes, list) else [changes]))
-    )
-
-
-def _audit_change(change: Any) -> AuditChange:
-    at = _datetime(_field(change, str, "at"))
-    states = _field(change, dict, "changes")
-    return AuditChange(
-        at, _field(change, str, "by"), _field(states, dict, "old"), _field(states, dict, "new")
-    )
-
-
-def _succeeded(document: Any) -> dict[str, Any]:
-    """The fields of an LBots answer, each of which says that it did as asked."""
-    _field(document, int, "status_code")
-    _field(document, bool, "success")  # a false one is an APIError, raised before
-    return dict(document)
-
-
-def _favourites(document: Any) -> int:
-    return _field(_succeeded(document), int, "favourites", "favorites")
-
-
-def _favourited(document: Any) -> tuple[bool, datetime | None]:
-    fields = _succeeded(document)
-    time_ = _nullable(fields, str, "time")
-    return (
-        _field(fields, bool, "favourited", "favorited"),
-        None if time_ is None else _datetime(time_),
-    )
+def _utc(time_: datetime) -> datetime:
+    if time_.tzinfo is None:
+        return time_.replace(tzinfo=timezone.utc)
+    return time_.astimezone(timezone.utc)
 
 
 # Requests: all that is known of urllib3, JSON, limits and repeats.
 
 
 _BODY_LIMIT = 16 * 2**20  # bytes of an answer: far more than any document, and no harm to a host
-_NO_RETRIES = Retry(False, redirect=False)  # made once; from False, urllib3 would make one a call
+_NO_RETRIES = Retry(False, redirect=False)  # made once: from False urllib3 makes one per call
 
 
-class _Patience:
+class _WaitBudget:
     """The seconds that one call may still sleep, for limits and repeats together."""
 
     def __init__(self, seconds: float) -> None:
@@ -391,73 +353,81 @@ class _Patience:
 
     def sleep(self, seconds: float) -> None:
         self.left -= seconds
-        time.sleep(seconds)
+        if seconds > 0:
+            time.sleep(seconds)
 
 
 class _Limit:
     """At most `calls` requests in any `window` of seconds as the service sees it, in all threads.
 
     The service may count a request at any moment between its sending and its answer. So there
-    are `calls` slots: a request takes one, and frees it for the time one window after its answer.
+    are `calls` slots: a request holds one, which is free again one window after its answer.
     """
 
     def __init__(self, calls: int, window: float) -> None:
         self.calls = calls
         self.window = window
-        self._free = collections.deque([0.0] * calls)  # when each idle slot is free, ascending
-        self._start()
+        self._free = collections.deque([0.0] * calls)  # when each idle slot is free, soonest first
+        self._queue: list[object] = []  # the requests that wait, in their order
+        self._lock = threading.Lock()
 
-    def _start(self) -> None:
-        self._queue: list[object] = []
-        self._changed = threading.Condition()
-
-    def take(self, patience: _Patience, what: str, failure: BotListError | None) -> None:
-        """Wait for a slot. As soon as that surely outlasts `patience`, raise `failure`, which the
-        attempt before met, or else TooManyRequests.
+    @contextlib.contextmanager
+    def slot(self, budget: _WaitBudget, request: str) -> Iterator[None]:
+        """Hold a slot for a request, or raise TooManyRequests as soon as that surely takes more
+        than the budget.
         """
         ticket = object()
-        with self._changed:
+        with self._lock:
             self._queue.append(ticket)
-            try:
-                while True:
-                    now = time.monotonic()
-                    wait = self._wait(self._queue.index(ticket), now)
-                    if wait <= 0:
-                        self._free.popleft()
-                        return
-                    if wait > patience.left:
-                        raise failure or TooManyRequests(
-                            429,
-                            f"not sent: {what} may go {self.calls} times in {self.window:g} s, "
-                            f"and its turn is in {wait:.1f} s at the earliest",
-                            retry_after=wait,
-                        )
-                    if wait >= 1:
-                        _log.info("%s waits %.1f s for its limit", what, wait)
-                    self._changed.wait(wait)
-                    patience.left -= time.monotonic() - now
-            except BaseException:
-                self._changed.notify_all()  # those behind move up
-                raise
-            finally:
-                self._queue.remove(ticket)
+        try:
+            wait = self._take(ticket)
+            while wait > 0:
+                if wait > budget.left:
+                    raise TooManyRequests(
+                        429,
+                        f"not sent: {request} may go {self.calls} times in {self.window:g} s, "
+                        f"and its turn is in {wait:.1f} s at the earliest",
+                        retry_after=wait,
+                    )
+                if wait >= 1:
+                    _log.info("%s waits %.1f s for its limit", request, wait)
+                budget.sleep(wait)
+                wait = self._take(ticket)
+            yield
+        finally:
+            with self._lock:
+                if ticket in self._queue:
+                    self._queue.remove(ticket)
+                else:
+                    self._free.append(time.monotonic() + self.window)
 
-    def _wait(self, ahead: int, now: float) -> float:
-        """Seconds until the turn of a request with `ahead` others before it, at the least."""
+    def _take(self, ticket: object) -> float:
+        """Take a slot, and return 0, if it's the ticket's turn; else the least time until then."""
+        with self._lock:
+            wait = self._wait(self._queue.index(ticket))
+            if wait == 0:
+                self._free.popleft()
+                self._queue.remove(ticket)
+            return wait
+
+    def wait(self) -> float:
+        """Seconds until a request that comes now may go, at the least."""
+        with self._lock:
+            return self._wait(len(self._queue))
+
+    def _wait(self, ahead: int) -> float:
+        now = time.monotonic()
         rounds, place = divmod(ahead, self.calls)
-        # A slot in flight can be free one window from now, if its answer arrives at once.
+        # A slot that is held can be free one window from now, if its answer arrives at once.
         free = self._free[place] if place < len(self._free) else now + self.window
         return max(free - now, 0.0) + rounds * self.window
 
-    def release(self) -> None:
-        with self._changed:
-            self._free.append(time.monotonic() + self.window)
-
     def after_fork(self) -> None:
         """In a child: the parent's requests still count, but its threads and locks are gone."""
-        in_flight = self.calls - len(self._free)
-        self._free.extend([time.monotonic() + self.window] * in_flight)
-        self._start()
+        held = self.calls - len(self._free)
+        self._free.extend([time.monotonic() + self.window] * held)
+        self._queue.clear()
+        self._lock = threading.Lock()
 
 
 class _IdleConnections:
@@ -479,9 +449,25 @@ class _IdleConnections:
             connection.close()
 
 
+class _HTTPResponse(http.client.HTTPResponse):
+    """Closes two gaps that Python leaves to a service that wishes ill."""
+
+    def begin(self) -> None:
+        super().begin()
+        # Lines without a colon among the headers: urllib3 logs them, and a token may be in them.
+        self.msg.set_payload("")
+
+    def _safe_read(self, amount: int) -> bytes:
+        if amount < 0:  # as a chunk's size; reading -1 bytes would be reading without end
+            raise http.client.IncompleteRead(b"")
+        content: bytes = cast(Any, super())._safe_read(amount)
+        return content
+
+
 class _HTTPConnection(HTTPConnection):
     """Sends head and body of a request as one: urllib3 makes two system calls and packets of it."""
 
+    response_class = _HTTPResponse
     _held: list[bytes] | None = None
 
     def request(self, *args: Any, **kwargs: Any) -> None:
@@ -517,9 +503,10 @@ class _HTTPSPool(HTTPSConnectionPool):
 class _Route(NamedTuple):
     """How requests go out: `opener.urlopen(method, prefix + path, ...)`."""
 
-    manager: PoolManager
     opener: HTTPConnectionPool | PoolManager
     prefix: str
+    forwarded: bool
+    """Whether a proxy reads the requests, as it does with http, and may answer them itself."""
 
 
 def _environment_proxy(url: Url) -> Url | None:
@@ -531,11 +518,24 @@ def _environment_proxy(url: Url) -> Url | None:
 
     proxies = getproxies()
     proxy = proxies.get(str(url.scheme)) or proxies.get("all")
+    host = str(url.host).rstrip(".")
     port = url.port or port_by_scheme[str(url.scheme)]
-    if not proxy or proxy_bypass(f"{url.host}:{port}"):
+    if not proxy or proxy_bypass(f"{host}:{port}") or _in_networks(host, proxies.get("no", "")):
         return None
     name = f"{url.scheme}_proxy or all_proxy in the environment"
     return _http_url(name, proxy if "://" in proxy else f"http://{proxy}")
+
+
+def _in_networks(host: str, networks: str) -> bool:
+    """Whether `host` is an address in one of `networks`: 10.0.0.0/8,::1"""
+    import ipaddress
+
+    for network in networks.split(","):
+        with contextlib.suppress(ValueError):  # a name
+            address = ipaddress.ip_address(host.strip("[]"))
+            if address in ipaddress.ip_network(network.strip(), strict=False):
+                return True
+    return False
 
 
 def _tls_context(host: str) -> ssl.SSLContext:
@@ -569,15 +569,14 @@ _UNSENT = (  # no connection was made, or none was to be had
     exceptions.NewConnectionError,
     exceptions.ConnectTimeoutError,
     exceptions.ClosedPoolError,
-    exceptions.EmptyPoolError,
 )
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """urllib3 wraps exceptions in one another, in each version otherwise: the one inside all."""
+def _root_cause(error: BaseException) -> BaseException:
+    """urllib3 wraps exceptions in one another, differently in each version: the innermost one."""
     for arg in error.args:
         if isinstance(arg, BaseException):
-            return _innermost(arg)
+            return _root_cause(arg)
     return error
 
 
@@ -587,14 +586,21 @@ def _certificate_refused(reason: BaseException) -> bool:
     return isinstance(reason, (ValueError, exceptions.SSLError))
 
 
-def _transport_error(error: exceptions.HTTPError, clean: Callable[[str], str]) -> TransportError:
+def _transport_error(error: exceptions.HTTPError, redact: Callable[[str], str]) -> TransportError:
     """urllib3's exception as ours: the one place that knows what its exceptions mean."""
-    reason = _innermost(error)
-    text = clean(re.sub(r"^(<[^>]*>|\w+\(.*?\)): ", "", str(reason)) or type(reason).__name__)
+    reason = _root_cause(error)
+    text = redact(re.sub(r"^(<[^>]*>|\w+\(.*?\)): ", "", str(reason))) or type(reason).__name__
+    answered = isinstance(reason, (http.client.HTTPException, exceptions.InvalidHeader))
+    if answered and not isinstance(reason, OSError):
+        # Such an exception quotes the answer, in which a token may be, and tracebacks show it.
+        text = f"the answer is broken: {type(reason).__name__}"
+        error.args = (text,)
+        error.__cause__ = error.__context__ = None
     unsent = (
         isinstance(reason, _UNSENT)
         or _certificate_refused(reason)
-        or text.startswith("Tunnel connection failed")  # a proxy's refusal has no type of its own
+        # A proxy's refusal has no type of its own.
+        or (type(reason) is OSError and text.startswith("Tunnel connection failed"))
     )
     # In urllib3 1.26 a NewConnectionError is a kind of timeout; a proxy's is a bare socket.timeout.
     timed_out = isinstance(reason, (exceptions.TimeoutError, socket.timeout)) and not isinstance(
@@ -620,8 +626,10 @@ def _read(response: BaseHTTPResponse) -> bytes:
             if not piece or response.length_remaining == 0:
                 return b"".join(pieces)
         raise InvalidResponse(response.status, "a body of more than 16 MiB", b"".join(pieces))
-    except BaseException:
+    except BaseException as error:
         response.close()
+        if isinstance(error, ValueError):  # a chunk of a negative size, with a pool of the user's
+            raise exceptions.ProtocolError("the answer is broken") from None
         raise
     finally:
         response.release_conn()
@@ -656,10 +664,10 @@ def _retry_after(value: str | None) -> float | None:
     """The seconds that a Retry-After header asks for, as a number or a date; None for nonsense."""
     if value is None:
         return None
+    if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]+)?\s*", value):
+        return float(value)
     try:
-        if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]+)?\s*", value):
-            return float(value)
-        seconds = _datetime(value).timestamp() - time.time()
+        seconds = _http_date(value).timestamp() - time.time()
     except ValueError:
         return None
     return seconds if 0 <= seconds < 1e9 else None
@@ -668,7 +676,7 @@ def _retry_after(value: str | None) -> float | None:
 def _may_repeat(error: BotListError, once: bool) -> bool:
     """Whether it makes sense and does no harm to send a request again after `error`."""
     if isinstance(error, TransportError):
-        refused = error.__cause__ is not None and _certificate_refused(_innermost(error.__cause__))
+        refused = error.__cause__ is not None and _certificate_refused(_root_cause(error.__cause__))
         return not refused and not (once and error.sent)
     if isinstance(error, ServerError):
         return error.status in (502, 503, 504) and not once
@@ -681,7 +689,7 @@ def _pause(error: BotListError, attempt: int, limit: _Limit | None) -> float:
         return error.retry_after
     if isinstance(error, TooManyRequests) and limit is not None:
         return limit.window
-    return 0.5 * 2.0 ** min(attempt, 6) * random.uniform(0.5, 1.0)
+    return 2.0 ** min(attempt - 1, 5) * random.uniform(0.5, 1.0)
 
 
 class _Client:
@@ -703,8 +711,8 @@ class _Client:
         self.bot_id = _snowflake("bot_id", bot_id)
         self._credentials = {name: _secret(name, value) for name, value in credentials.items()}
         self._url = _http_url("base_url", base_url)
-        if self._url.auth or self._url.query or self._url.fragment or not base_url.isprintable():
-            raise ValueError("base_url must have no credentials, query, fragment or line break")
+        if (self._url.auth, self._url.query, self._url.fragment) != (None, None, None):
+            raise ValueError("base_url must have no credentials, query or fragment")
         self.base_url = base_url.rstrip("/")
         seconds = _seconds("timeout", timeout)
         if seconds == 0:
@@ -733,8 +741,8 @@ class _Client:
     def close(self) -> None:
         """Close the idle connections; a later call opens new ones. A `pool` given stays open."""
         route, self._route = self._route, None
-        if route is not None and self._pool is None:
-            route.manager.clear()
+        if route is not None and isinstance(route.opener, HTTPConnectionPool):
+            route.opener.close()
 
     def _open(self) -> _Route:
         with self._opening:
@@ -743,14 +751,15 @@ class _Client:
             return self._route
 
     def _new_route(self) -> _Route:
+        http = self._url.scheme == "http"
         if self._pool is not None:
-            return _Route(self._pool, self._pool, self.base_url)
-        manager = _new_manager(self._url, self._proxy)
-        if self._proxy is not None:
-            return _Route(manager, manager, self.base_url)
-        # The one pool in it that all requests need, without what a manager adds to each.
-        pool = manager.connection_from_url(self.base_url)
-        return _Route(manager, pool, (self._url.path or "").rstrip("/"))
+            forwarded = http and isinstance(self._pool, ProxyManager)
+            return _Route(self._pool, self.base_url, forwarded)
+        # The one pool that all requests need, without what a manager adds to each.
+        pool = _new_manager(self._url, self._proxy).connection_from_url(self.base_url)
+        if http and self._proxy is not None:
+            return _Route(pool, self.base_url, True)
+        return _Route(pool, (self._url.path or "").rstrip("/"), False)
 
     def _after_fork(self) -> None:
         """In a child: start without connections and locks, which are the parent's."""
@@ -763,29 +772,28 @@ class _Client:
             vars(mine).update(vars(self._pool), pools=type(self._pool.pools)())
             self._pool = mine
 
-    def _clean(self, text: str) -> str:
-        """`text` on one line, without control characters and without this client's secrets."""
-        text = re.sub(_UNPRINTABLE, " ", text)
+    def _redact(self, text: str) -> str:
+        """`text` on one line, printable, without this client's secrets, and not without end."""
         for secret in sorted(self._credentials.values(), key=len, reverse=True):
             text = text.replace(secret, "***")
-        return text.strip()
+        return "".join(c if c.isprintable() else " " for c in text[:65536]).strip()
 
     def _request(
         self,
         method: str,
         path: str,
         credential: str,
-        read: Callable[[Any], T],
+        decode: Callable[[Any], T],
         *,
         payload: dict[str, Any] | None = None,
         limit: _Limit | None = None,
         once: bool = False,
-        patience: _Patience | None = None,
+        budget: _WaitBudget | None = None,
     ) -> T:
-        """Send a request, again where that helps, and `read` the JSON of the answer.
+        """Send a request, again where that helps, and `decode` the JSON of the answer.
 
         `once`: the request changes more with each time, so it's not repeated if it may have
-        arrived. `patience`: what is left of `max_wait`, where one call makes several requests.
+        arrived. `budget`: what is left of `max_wait`, where one call makes several requests.
         """
         if credential not in self._credentials:
             raise ValueError(f"{credential} was not given to {self!r}, and this method needs it")
@@ -794,27 +802,22 @@ class _Client:
         if payload is not None:
             headers["Content-Type"] = "application/json"
             body = json.dumps(payload).encode()
-        if patience is None:
-            patience = _Patience(self._max_wait)
-        failure: BotListError | None = None
+        if budget is None:
+            budget = _WaitBudget(self._max_wait)
+        request = f"{method} {path}"
         attempt = 0
         while True:
             attempt += 1
-            if limit is not None:
-                limit.take(patience, f"{method} {path}", failure)
             try:
-                return self._attempt(method, path, headers, body, read)
+                with limit.slot(budget, request) if limit else contextlib.nullcontext():
+                    return self._attempt(method, path, headers, body, decode)
             except BotListError as error:
-                pause = _pause(error, attempt, limit)
-                if attempt > self._retries or pause > patience.left or not _may_repeat(error, once):
+                pause = max(_pause(error, attempt, limit), limit.wait() if limit else 0.0)
+                if attempt > self._retries or pause > budget.left or not _may_repeat(error, once):
                     raise
-                failure = error
-            finally:
-                if limit is not None:
-                    limit.release()
-            why = failure.status if isinstance(failure, APIError) else failure
-            _log.warning("%s %s: %s; trying again in %.1f s", method, path, why, pause)
-            patience.sleep(pause)
+                why = error.status if isinstance(error, APIError) else str(error)
+                _log.warning("%s: %s; trying again in %.1f s", request, why, pause)
+            budget.sleep(pause)
 
     def _attempt(
         self,
@@ -822,7 +825,7 @@ class _Client:
         path: str,
         headers: dict[str, str],
         body: bytes | None,
-        read: Callable[[Any], T],
+        decode: Callable[[Any], T],
     ) -> T:
         route = self._route or self._open()
         status: int | str = "no answer"
@@ -835,6 +838,7 @@ class _Client:
                 headers=headers,
                 retries=_NO_RETRIES,
                 redirect=False,
+                assert_same_host=False,  # a forwarded request is for another host than the proxy
                 timeout=self._timeout,
                 preload_content=False,
                 decode_content=False,
@@ -843,16 +847,13 @@ class _Client:
             status = response.status
             content = _read(response)
         except exceptions.HTTPError as error:
-            failure = _transport_error(error, self._clean)
-            if any(secret in str(error) for secret in self._credentials.values()):
-                # Nonsense in place of an answer may repeat what was sent, and tracebacks show it.
-                error.args = (self._clean(str(error)),)
-                error.__cause__ = error.__context__ = None
-            raise failure from error
+            raise _transport_error(error, self._redact) from error
         finally:
             _log.debug(
                 "%s %s: %s in %.0f ms", method, path, status, 1000 * (time.monotonic() - started)
             )
+        if response.status == 407 and route.forwarded:
+            raise TransportError("the proxy refused: 407 (not sent)", sent=False)
         document = _document(response, content)
         self._check_refusal(response, content, document)
         if not 200 <= response.status < 300:
@@ -860,7 +861,7 @@ class _Client:
         if document is None:
             raise InvalidResponse(response.status, "the answer is not JSON", content)
         try:
-            return read(document)
+            return decode(document)
         except ValueError as error:
             raise InvalidResponse(response.status, str(error), content) from None
 
@@ -873,14 +874,13 @@ class _Client:
             return
         said = [fields.get(name) for name in (self._MESSAGE, "error", "message")]
         if document is None and not _is_compressed(response):
-            said.append(body.decode(errors="replace"))
-        # JSON without a message is not quoted: there may be a new token in it.
+            text = body.decode(errors="replace").strip()
+            # Neither JSON without a message nor one long word is quoted: it may be a new token.
+            said.append("" if re.fullmatch("[\\w.~+/=:-]{16,200}", text, re.ASCII) else text)
         said += [response.reason, http.client.responses.get(status), "no reason given"]
-        message = next(text for text in said if isinstance(text, str) and text.strip())
+        message = next(filter(None, (self._redact(text) for text in said if isinstance(text, str))))
         kind = DeprecatedEndpoint if deprecated else _ERRORS.get(status, APIError)
-        raise kind(
-            status, self._clean(message), body, _retry_after(response.headers.get("Retry-After"))
-        )
+        raise kind(status, message, body, _retry_after(response.headers.get("Retry-After")))
 
     def _verdict(self, status: int, fields: dict[str, Any]) -> tuple[bool, int]:
         """Whether an answer is a refusal, and the status that tells which."""
@@ -902,6 +902,39 @@ with contextlib.suppress(AttributeError):  # where there is no fork, as on Windo
 # The clients
 
 
+def _guild_count(document: Any) -> int:
+    return _field(document, int, "guildCount")
+
+
+def _audit_log(document: Any) -> AuditLog:
+    bot_id = _field(document, str, "_id")
+    changes = document.get("changes")
+    if not isinstance(changes, list):  # one object in the document, a list in the service's source
+        changes = [_field(document, dict, "changes")]
+    return AuditLog(bot_id, tuple(map(_audit_change, changes)))
+
+
+def _audit_change(change: Any) -> AuditChange:
+    at = _datetime(_field(change, str, "at"))
+    by = _field(change, str, "by")
+    states = _field(change, dict, "changes")
+    return AuditChange(at, by, _field(states, dict, "old"), _field(states, dict, "new"))
+
+
+def _new_token(document: Any) -> str:
+    # The document says only `token: string`; the service's source sends a bare string.
+    token = document if isinstance(document, str) else _field(document, str, "token")
+    return _secret("token", token)
+
+
+def _api_document(document: Any) -> ApiDocument:
+    return ApiDocument(
+        _field(document, str, "_id"),
+        _field(document, str, "token"),
+        _nullable(document, str, "voteWebhookURL"),
+    )
+
+
 class DBotsClient(_Client):
     """A bot's entry at DBots, through the API that is documented for https://dbots.co/api/v1.
 
@@ -910,10 +943,10 @@ class DBotsClient(_Client):
     user_key: the key of a logged in user who manages the bot, needed by all other methods.
     base_url: where the API is, if elsewhere; http or https.
     timeout: seconds, more than 0, for connecting, and for each wait for bytes.
-    retries: attempts after the first, for what may safely be tried again.
+    retries: attempts after the first, 0 or more, for what may safely be tried again.
     max_wait: seconds that one call may sleep in all between attempts; 0 never sleeps.
-    pool: a urllib3 PoolManager or ProxyManager to use instead of connections of one's own, which
-        trust the system's certificates and go through the proxy that the environment names.
+    pool: a urllib3 PoolManager or ProxyManager to use instead of connections of the client's own,
+        which trust the system's certificates and go through the proxy that the environment names.
 
     A client may be shared by threads and carried into forked children. Its calls raise TypeError
     or ValueError for wrong arguments, before anything is sent; all other failures are
@@ -952,6 +985,7 @@ class DBotsClient(_Client):
     def get_log(self) -> AuditLog:
         """Get the changes of the bot's page.
 
+        Returns them in the order of the service.
         Raises Unauthorized if the key is wrong, BadRequest if its user does not manage the bot.
         Source: DBots, "Get Log".
         """
@@ -973,8 +1007,9 @@ class DBotsClient(_Client):
         return token
 
     def get_api(self) -> ApiDocument:
-        """Get the bot's API document: its token, and the URL that votes are sent to.
+        """Get what the service keeps for the bot's use of the API.
 
+        Returns the bot's token, and the URL that votes are sent to, if there is one.
         Raises what `get_log` does.
         Source: DBots, "Get API Document".
         """
@@ -983,7 +1018,7 @@ class DBotsClient(_Client):
     def edit_api(self, *, vote_webhook_url: str | None) -> ApiDocument:
         """Set the URL that votes are sent to; None clears it.
 
-        Returns the new API document.
+        Returns the API document as it now is.
         Raises what `get_log` does.
         Source: DBots, "Edit API Document".
         """
@@ -994,15 +1029,34 @@ class DBotsClient(_Client):
         return self._request("PATCH", path, "user_key", _api_document, payload=payload)
 
 
+def _succeeded(document: Any) -> dict[str, Any]:
+    """The fields that each LBots answer has; one that did not succeed is an APIError before."""
+    _field(document, int, "status_code")
+    _field(document, bool, "success")
+    fields: dict[str, Any] = document
+    return fields
+
+
+def _favourites(document: Any) -> int:
+    return _field(_succeeded(document), int, "favourites", "favorites")
+
+
+def _favourited(document: Any) -> tuple[bool, datetime | None]:
+    favourited = _field(_succeeded(document), bool, "favourited", "favorited")
+    text = _nullable(document, str, "time")
+    return favourited, None if text is None else _datetime(text)
+
+
 class LBotsClient(_Client):
     """A bot's entry at LBots, through the API that is documented for https://lbots.org/api/v1.
 
     bot_id: the bot's ID, an int or a str of digits.
     token: the bot's API token, needed by all methods.
+    base_url, timeout, retries, max_wait, pool: as in DBotsClient.
 
-    All else is as in DBotsClient. The documented limits are kept by waiting: 20 posts in 5 s and
-    3 counts of favourites in 4 s, in all threads together. A call whose turn comes later than
-    `max_wait` allows raises TooManyRequests at once and sends nothing.
+    The documented limits are kept by waiting: 20 posts in 5 s and 3 counts of favourites in 4 s,
+    in all threads together. A call whose turn comes later than `max_wait` allows raises
+    TooManyRequests at once and sends nothing. All else is as in DBotsClient.
     """
 
     _LIMITS = {"stats": (20, 5.0), "favourites": (3, 4.0)}
@@ -1035,7 +1089,8 @@ class LBotsClient(_Client):
 
         shard_id: the shard, from 0; the list shows the sum of the shards that were posted.
         shard_count: how many shards the bot runs; more than `shard_id`.
-        Raises Unauthorized if the token is wrong.
+        Raises Unauthorized if the token is wrong, BadRequest if the service takes the data to be,
+        TooManyRequests if its turn is later than `max_wait` allows.
         Source: LBots, "Bot Statistics".
         """
         payload = {"guild_count": _count("guild_count", guild_count)}
@@ -1045,7 +1100,7 @@ class LBotsClient(_Client):
             payload["shard_count"] = _count("shard_count", shard_count)
         if payload.get("shard_id", -1) >= payload.get("shard_count", math.inf):
             raise ValueError("shard_id must be less than shard_count")
-        self._post(payload, _Patience(self._max_wait))
+        self._post(payload, _WaitBudget(self._max_wait))
 
     def post_shard_stats(
         self,
@@ -1056,35 +1111,38 @@ class LBotsClient(_Client):
     ) -> None:
         """Post the numbers of guilds of several shards, in one request each.
 
+        At 20 posts in 5 s, more than 140 shards need a `max_wait` of more than 30.
+
         guild_counts: the number of each shard, from shard 0; or {shard_id: number} of some.
         shard_count: how many shards the bot runs. A mapping needs it; for a sequence it is the
             length, if not more.
         progress: called as progress(done, total) after each shard.
-        Raises what `post_stats` does. Every 20 shards after the first 20 take 5 s, so that more
-        than 140 need a `max_wait` of more than 30.
+        Raises what `post_stats` does. The shards before the one that failed are posted.
         Source: LBots, "Bot Statistics".
         """
         shards, total = _shards(guild_counts, shard_count)
         if not (progress is None or callable(progress)):
             raise TypeError("progress must be callable")
-        patience = _Patience(self._max_wait)
+        budget = _WaitBudget(self._max_wait)
         for done, (shard_id, guild_count) in enumerate(shards, 1):
             payload = {"guild_count": guild_count, "shard_id": shard_id, "shard_count": total}
-            self._post(payload, patience)
+            self._post(payload, budget)
             if progress is not None:
                 progress(done, len(shards))
 
-    def _post(self, payload: dict[str, int], patience: _Patience) -> None:
+    def _post(self, payload: dict[str, int], budget: _WaitBudget) -> None:
         path = f"/bots/{self.bot_id}/stats"
         limit = self._limits["stats"]
         self._request(
-            "POST", path, "token", _succeeded, payload=payload, limit=limit, patience=patience
+            "POST", path, "token", _succeeded, payload=payload, limit=limit, budget=budget
         )
 
     def get_favourites(self) -> int:
         """Get how many users have favourited the bot in this quarter.
 
-        Raises Unauthorized if the token is wrong, NotFound if the list does not know the bot.
+        Returns their number.
+        Raises Unauthorized if the token is wrong, NotFound if the list does not know the bot,
+        TooManyRequests if its turn is later than `max_wait` allows.
         Source: LBots, "Bot Favourites".
         """
         path = f"/bots/{self.bot_id}/favourites"
@@ -1096,6 +1154,7 @@ class LBotsClient(_Client):
         """Get whether, and when, a user has favourited the bot in this quarter.
 
         user_id: the user's ID, an int or a str of digits.
+        Returns a Favourite, which is true if so.
         Raises Unauthorized if the token is wrong.
         Source: LBots, "Bot Has User Favourited".
         """
@@ -1118,44 +1177,29 @@ class LBotsClient(_Client):
         self._request("GET", path, "token", _succeeded, once=True)
 
 
-# The command line
-
-
-def _post_stats(client: LBotsClient, args: Any) -> dict[str, Any]:
-    stats = {name: vars(args)[name] for name in ("guild_count", "shard_id", "shard_count")}
-    stats = {name: value for name, value in stats.items() if value is not None}
-    client.post_stats(**stats)
-    return stats
-
-
-def _post_shard_stats(client: LBotsClient, args: Any) -> dict[str, Any]:
-    def show(done: int, total: int) -> None:
-        end = "\n" if done == total else "\r"  # what comes next, an error too, starts over it
-        print(f"{done} of {total} shards", end=end, file=sys.stderr, flush=True)
-
-    counts = args.guild_counts
-    client.post_shard_stats(counts, progress=show if sys.stderr.isatty() else None)
-    return {"guild_count": sum(counts), "shard_count": len(counts)}
-
-
-def _invalidate_token(client: LBotsClient, args: Any) -> dict[str, Any]:
-    client.invalidate_token()
-    return {"invalidated": True}
-
-
-def _get_log(client: DBotsClient, args: Any) -> dict[str, Any]:
-    log = client.get_log()
-    return {"bot_id": log.bot_id, "changes": [change._asdict() for change in log.changes]}
-
-
-def _edit_api(client: DBotsClient, args: Any) -> dict[str, Any]:
-    return client.edit_api(vote_webhook_url=args.vote_webhook_url)._asdict()
+# The command line: a command calls the method of the same name.
 
 
 def _number(text: str) -> int:
     if not re.fullmatch("-?[0-9]{1,20}", text):  # int() takes other scripts' digits, and 1_000
-        raise ValueError
+        import argparse
+
+        raise argparse.ArgumentTypeError("must be an integer")
     return int(text)
+
+
+def _show_progress(done: int, total: int) -> None:
+    end = "\n" if done == total else "\r"  # what comes next, an error too, starts over it
+    print(f"{done} of {total} shards", end=end, file=sys.stderr, flush=True)
+
+
+def _jsonable(result: Any) -> Any:
+    """Named tuples as objects and dates in ISO 8601, for json.dumps, which knows neither."""
+    if hasattr(result, "_asdict"):
+        return {name: _jsonable(value) for name, value in result._asdict().items()}
+    if isinstance(result, tuple):
+        return [_jsonable(value) for value in result]
+    return result.isoformat() if isinstance(result, datetime) else result
 
 
 _VARIABLES: dict[str, tuple[Any, str]] = {  # secrets come from here alone: arguments show in ps
@@ -1168,39 +1212,44 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "user_id": {"metavar": "USER", "help": "the user's ID"},
     "guild_count": {"metavar": "N", "type": _number, "help": "the number of guilds"},
     "guild_counts": {"metavar": "N", "type": _number, "nargs": "+", "help": "of each, from 0"},
-    "--shard-id": {"metavar": "I", "type": _number, "help": "the shard, from 0, that sees them"},
+    "--shard-id": {"metavar": "I", "type": _number, "help": "the shard, from 0, that is in them"},
     "--shard-count": {"metavar": "C", "type": _number, "help": "how many shards the bot has"},
     "--vote-webhook-url": {"metavar": "URL", "help": "where votes are sent to"},
     "--clear": {"dest": "vote_webhook_url", "action": "store_const", "const": None, "help": "none"},
 }
 
-# The words, the secret, what it does, the arguments (just one of an inner tuple), and how.
-_COMMANDS: list[tuple[str, str, str, tuple[Any, ...], Callable[[Any, Any], dict[str, Any]]]] = [
-    ("dbots post-stats", "DBOTS_TOKEN", "post the number of guilds", ("guild_count",),
-     lambda client, args: {"guild_count": client.post_stats(args.guild_count)}),
-    ("dbots get-log", "DBOTS_USER_KEY", "show the changes of the bot's page", (), _get_log),
-    ("dbots regenerate-key", "DBOTS_USER_KEY", "replace the bot's token and show the new one", (),
-     lambda client, args: {"token": client.regenerate_key()}),
-    ("dbots get-api", "DBOTS_USER_KEY", "show the bot's token and vote webhook", (),
-     lambda client, args: client.get_api()._asdict()),
-    ("dbots edit-api", "DBOTS_USER_KEY", "set or clear the vote webhook",
-     (("--vote-webhook-url", "--clear"),), _edit_api),
-    ("lbots post-stats", "LBOTS_TOKEN", "post the number of guilds, of the bot or of a shard",
-     ("guild_count", "--shard-id", "--shard-count"), _post_stats),
-    ("lbots post-shard-stats", "LBOTS_TOKEN", "post the numbers of guilds of all shards",
-     ("guild_counts",), _post_shard_stats),
-    ("lbots get-favourites", "LBOTS_TOKEN", "show how many users have favourited the bot", (),
-     lambda client, args: {"favourites": client.get_favourites()}),
-    ("lbots has-favourited", "LBOTS_TOKEN", "show whether a user has favourited the bot",
-     ("user_id",), lambda client, args: client.has_favourited(args.user_id)._asdict()),
-    ("lbots invalidate-token", "LBOTS_TOKEN", "make the token useless; the bot's page shows a new",
-     (), _invalidate_token),
-]
+# What it does, the variable of its secret, its arguments (just one of an inner tuple), and the
+# name of a result that has no names of its own.
+_COMMANDS: dict[str, tuple[str, str, tuple[Any, ...], str]] = {
+    "dbots post-stats":
+        ("post the number of guilds", "DBOTS_TOKEN", ("guild_count",), "guild_count"),
+    "dbots get-log":
+        ("show the changes of the bot's page", "DBOTS_USER_KEY", (), ""),
+    "dbots regenerate-key":
+        ("replace the bot's token and show the new one", "DBOTS_USER_KEY", (), "token"),
+    "dbots get-api":
+        ("show the bot's token and vote webhook", "DBOTS_USER_KEY", (), ""),
+    "dbots edit-api":
+        ("set or clear the vote webhook", "DBOTS_USER_KEY", (("--vote-webhook-url", "--clear"),),
+         ""),
+    "lbots post-stats":
+        ("post the number of guilds, of the bot or of a shard", "LBOTS_TOKEN",
+         ("guild_count", "--shard-id", "--shard-count"), ""),
+    "lbots post-shard-stats":
+        ("post the numbers of guilds of all shards", "LBOTS_TOKEN", ("guild_counts",), ""),
+    "lbots get-favourites":
+        ("show how many users have favourited the bot", "LBOTS_TOKEN", (), "favourites"),
+    "lbots has-favourited":
+        ("show whether a user has favourited the bot", "LBOTS_TOKEN", ("user_id",), ""),
+    "lbots invalidate-token":
+        ("make the token useless; the bot's page shows the new one", "LBOTS_TOKEN", (),
+         "invalidated"),
+}
 
 _EPILOG = """
-The secret of a command comes from the environment variable named behind it. The result is one
-JSON object on standard output, an error one line on standard error. Exit status: 0; 1 if the
-service or the way to it failed; 2 for wrong usage or a missing variable.
+The secret of a command comes from the environment variable in parentheses behind it. The result
+is one JSON object on standard output, an error one line on standard error. Exit status: 0; 1 if
+the service or the way to it failed; 2 for wrong usage or a missing variable.
 
 example:
   LBOTS_TOKEN=... botlists lbots post-stats 264811613708746752 893
@@ -1215,6 +1264,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="botlists",
         description="Talk to DBots (dbots.co) and LBots (lbots.org) for a Discord bot.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("--base-url", metavar="URL", help="where the API is, if elsewhere")
     parser.add_argument("--timeout", metavar="S", type=float, help="seconds for each wait (10)")
@@ -1223,13 +1273,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     services = parser.add_subparsers(metavar="SERVICE", dest="service", required=True)
     groups: dict[str, Any] = {}
     synopses = ["commands:"]
-    for words, variable, summary, arguments, work in _COMMANDS:
+    for words, (summary, variable, arguments, _) in _COMMANDS.items():
         service, name = words.split()
         if service not in groups:
             group = services.add_parser(service, help=f"see botlists {service} --help")
             groups[service] = group.add_subparsers(metavar="COMMAND", dest="name", required=True)
-        command = groups[service].add_parser(name, help=summary, description=summary)
-        command.set_defaults(variable=variable, work=work)
+        command = groups[service].add_parser(
+            name, help=summary, description=summary, argument_default=argparse.SUPPRESS
+        )
         command.add_argument("bot_id", metavar="BOT", help="the bot's ID")
         for argument in arguments:
             if isinstance(argument, str):
@@ -1242,21 +1293,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         synopses.append(f"  {usage}\n      {summary} ({variable})")
     parser.epilog = "\n".join([*synopses, _EPILOG])
 
-    args = parser.parse_args(argv)
+    parsed, unknown = parser.parse_known_args(argv)
+    if unknown:  # named without what follows, which may be a secret
+        options = [arg.split("=")[0] for arg in unknown if arg.startswith("-")]
+        parser.error(" ".join(["unrecognized arguments", *options]))
+    given = vars(parsed)
+    service, name, bot_id = (given.pop(key) for key in ("service", "name", "bot_id"))
     names = ("base_url", "timeout", "max_wait")
-    options = {name: vars(args)[name] for name in names if vars(args)[name] is not None}
-    client_class, parameter = _VARIABLES[args.variable]
+    settings: dict[str, Any] = {key: given.pop(key) for key in names if key in given}
+    _, variable, _, key = _COMMANDS[f"{service} {name}"]
+    client_class, parameter = _VARIABLES[variable]
+    show: Any = {}
+    if name == "post-shard-stats" and sys.stderr.isatty():
+        show["progress"] = _show_progress
     _log.addHandler(logging.NullHandler())  # so that an error is one line and no warnings before
     try:
-        if not os.environ.get(args.variable):
-            raise ValueError(f"the environment variable {args.variable} is not set")
-        options[parameter] = _secret(args.variable, os.environ[args.variable])
-        with client_class(args.bot_id, **options) as client:
-            result = args.work(client, args)
+        if not os.environ.get(variable):
+            raise ValueError(f"the environment variable {variable} is not set")
+        settings[parameter] = _secret(variable, os.environ[variable])
+        with client_class(bot_id, **settings) as client:
+            result = getattr(client, name.replace("-", "_"))(**given, **show)
     except (BotListError, ValueError) as error:
         print(f"botlists: {error}", file=sys.stderr)
         return 1 if isinstance(error, BotListError) else 2
-    print(json.dumps(result, default=datetime.isoformat))
+    except KeyboardInterrupt:
+        print("botlists: interrupted", file=sys.stderr)
+        return 130  # as a shell says it
+    if result is None:
+        result = given or True  # what was posted
+    print(json.dumps({key: result} if key else _jsonable(result)))
     return 0
 
 

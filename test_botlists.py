@@ -17,6 +17,7 @@ import contextlib
 import functools
 import gc
 import gzip
+import inspect
 import io
 import itertools
 import json
@@ -390,7 +391,8 @@ class Proxy(Server):
                 connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
             else:
                 path = "/" + request.path.split("/", 3)[3]
-                lines = [f"{name}: {value}" for name, value in request.headers.items()]
+                headers = {**request.headers, "Proxy-Authorization": ""}  # its own, not passed on
+                lines = [f"{name}: {value}" for name, value in headers.items() if value]
                 head = "\r\n".join([f"{request.method} {path} HTTP/1.1", *lines, "", ""])
                 target.sendall(head.encode() + request.body)
             back = threading.Thread(target=pump, args=(target, connection), daemon=True)
@@ -414,6 +416,7 @@ def reset(connection: socket.socket) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.shutdown(socket.SHUT_RD)
     connection.close()
+
 
 # A test authority, and certificates of it for two hosts with one key, until 2120.
 
@@ -527,6 +530,23 @@ def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return slept
 
 
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """The ports on 127.0.0.1 that host names stand for; other names do not exist."""
+    ports: dict[str, int] = {}
+    resolve = socket.getaddrinfo
+
+    def look_up(host: Any, port: Any, *rest: Any, **more: Any) -> Any:
+        if host in ports:
+            return resolve("127.0.0.1", ports[host], *rest, **more)
+        if re.search("[a-z]", str(host)) and host != "localhost":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolve(host, port, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return ports
+
+
 TOKEN = "a-t0ken/of.some+length="
 KEY_OF_USER = "the-key-of-a-user"
 DONE = {"status_code": 200, "success": True}
@@ -605,6 +625,20 @@ def test_all_names_exist_and_are_documented() -> None:
 # Clients
 
 
+def test_the_arguments_and_their_defaults() -> None:
+    more = "timeout=10.0, retries=2, max_wait=30.0, pool=None"
+    for client, arguments in (
+        (DBotsClient, "bot_id, token=None, *, user_key=None, base_url='https://dbots.co/api/v1', "),
+        (LBotsClient, "bot_id, token, *, base_url='https://lbots.org/api/v1', "),
+    ):
+        signature = inspect.signature(client)
+        bare = [
+            parameter.replace(annotation=inspect.Parameter.empty)
+            for parameter in signature.parameters.values()
+        ]
+        assert str(inspect.Signature(bare)) == f"({arguments}{more})"
+
+
 def test_dbots_post_stats(sandbox: Sandbox, dbots: DBotsClient) -> None:
     assert dbots.post_stats(893) == 893
     assert sandbox.guild_count == 893
@@ -676,6 +710,9 @@ def test_dbots_get_log_takes_one_change_or_a_list(changes: Any) -> None:
         ("2020-08-07T12:56:27", datetime(2020, 8, 7, 12, 56, 27)),
         ("Fri, 07 Aug 2020 12:56:27 GMT", datetime(2020, 8, 7, 12, 56, 27)),
         ("Fri, 07 Aug 2020 12:56:27 -0100", datetime(2020, 8, 7, 13, 56, 27)),
+        ("Fri, 07 Aug 2020 12:56:27 -0000", datetime(2020, 8, 7, 12, 56, 27)),
+        ("2020-08-07T12:56:27.1Z", datetime(2020, 8, 7, 12, 56, 27, 100000)),
+        ("2020-08-07T12:56:27.123456789Z", datetime(2020, 8, 7, 12, 56, 27, 123456)),
     ],
 )
 def test_dates_are_aware_and_in_utc(text: str, at: datetime) -> None:
@@ -692,6 +729,7 @@ def test_dbots_regenerate_key_replaces_the_token(sandbox: Sandbox, dbots: DBotsC
     assert (request.method, request.path) == ("GET", f"/dbots/api/v1/bots/{BOT}/keys/regen")
     assert dbots.post_stats(5) == 5
     assert sandbox.received[-1].headers["Authorization"] == "dbots-token-2"
+    assert dbots.get_api().token == "dbots-token-2"
 
 
 @pytest.mark.parametrize("body", ["new/t0ken", {"token": "new/t0ken", "__v": 0}])
@@ -714,19 +752,6 @@ def test_lbots_post_stats(sandbox: Sandbox, lbots: LBotsClient) -> None:
     assert request.headers["User-Agent"] == f"botlists/{botlists.__version__}"
 
 
-def test_lbots_post_stats_sends_what_is_given_and_zeros_too(
-    sandbox: Sandbox, lbots: LBotsClient
-) -> None:
-    lbots.post_stats(19902, shard_count=19)
-    lbots.post_stats(0, shard_id=0, shard_count=4)
-    lbots.post_stats(Index(564), shard_id=Index(2), shard_count=Index(4))  # type: ignore[arg-type]
-    assert [request.json for request in sandbox.received] == [
-        {"guild_count": 19902, "shard_count": 19},
-        {"guild_count": 0, "shard_id": 0, "shard_count": 4},
-        {"guild_count": 564, "shard_id": 2, "shard_count": 4},
-    ]
-
-
 class Index:
     """An integer that is no int, like numpy's."""
 
@@ -735,6 +760,28 @@ class Index:
 
     def __index__(self) -> int:
         return self.value
+
+
+class Loud(int):
+    """An int that prints as something else, as members of enums do."""
+
+    def __str__(self) -> str:
+        return "../1"
+
+    __repr__ = __str__
+
+
+def test_lbots_post_stats_sends_what_is_given_and_zeros_too(
+    sandbox: Sandbox, lbots: LBotsClient
+) -> None:
+    lbots.post_stats(19902, shard_count=19)
+    lbots.post_stats(0, shard_id=0, shard_count=4)
+    lbots.post_stats(Index(564), shard_id=Loud(2), shard_count=Index(4))  # type: ignore[arg-type]
+    assert [request.json for request in sandbox.received] == [
+        {"guild_count": 19902, "shard_count": 19},
+        {"guild_count": 0, "shard_id": 0, "shard_count": 4},
+        {"guild_count": 564, "shard_id": 2, "shard_count": 4},
+    ]
 
 
 def test_lbots_post_shard_stats_of_a_sequence(sandbox: Sandbox, lbots: LBotsClient) -> None:
@@ -746,8 +793,10 @@ def test_lbots_post_shard_stats_of_a_sequence(sandbox: Sandbox, lbots: LBotsClie
     ]
     assert sandbox.total == 12
     assert seen == [(1, 3), (2, 3), (3, 3)]
-    lbots.post_shard_stats((1, 2), shard_count=8)
+    del seen[:]
+    lbots.post_shard_stats((1, 2), shard_count=8, progress=lambda *step: seen.append(step))
     assert [request.json["shard_count"] for request in sandbox.received[3:]] == [8, 8]
+    assert seen == [(1, 2), (2, 2)]
 
 
 def test_lbots_post_shard_stats_of_a_mapping(sandbox: Sandbox, lbots: LBotsClient) -> None:
@@ -774,6 +823,12 @@ def test_lbots_has_favourited(sandbox: Sandbox, lbots: LBotsClient) -> None:
     [request, _] = sandbox.received
     path = f"/lbots/api/v1/bots/{BOT}/favourites/user/{FAN}"
     assert (request.method, request.path) == ("GET", path)
+
+
+def test_american_names_are_the_same() -> None:
+    members = vars(LBotsClient)
+    assert members["get_favorites"] is members["get_favourites"]
+    assert members["has_favorited"] is members["has_favourited"]
 
 
 def test_lbots_favourites_in_either_spelling() -> None:
@@ -803,7 +858,7 @@ def test_lbots_invalidate_token(sandbox: Sandbox, lbots: LBotsClient) -> None:
         lbots.post_stats(1)
 
 
-@pytest.mark.parametrize("bot_id", [BOT, int(BOT), Index(int(BOT))])
+@pytest.mark.parametrize("bot_id", [BOT, int(BOT), Index(int(BOT)), Loud(BOT), "00" + BOT])
 def test_attributes_and_repr(bot_id: Any) -> None:
     for client in (
         DBotsClient(bot_id, TOKEN, user_key=KEY_OF_USER, base_url="https://example.com/api/v1/"),
@@ -812,6 +867,7 @@ def test_attributes_and_repr(bot_id: Any) -> None:
         assert (client.bot_id, client.base_url) == (BOT, "https://example.com/api/v1")
         name = type(client).__name__
         assert repr(client) == f"{name}(bot_id='{BOT}', base_url='https://example.com/api/v1')"
+    assert DBotsClient(2**64 - 1).bot_id == str(2**64 - 1)
     assert DBotsClient(1).base_url == "https://dbots.co/api/v1"
     assert LBotsClient(1, TOKEN).base_url == "https://lbots.org/api/v1"
 
@@ -870,7 +926,8 @@ IDS += ["1" * 30, b"1", *HUGE]
 SECRETS = ["", " ", "a\n", "a\r\nX: 1", " a", "a ", "ключ", "a\0b", "a\x7f", 5, b"bytes"]
 URLS: list[Any] = ["", "dbots.co", "ftp://dbots.co", "http://", "http:///x", "http://h:99999"]
 URLS += ["https://u:p@h/", "http://h/?q", "http://h/#f", "http://h/\n", "http://h\r", 5, None]
-URLS += [f"http://{'a' * 64}.com", "http://é.com"]
+URLS += ["http://h?", "http://h/#", "http://h /", "http://h/a b", "http://h ", " http://h"]
+URLS += [f"http://{'a' * 64}.com", "http://h/\u00ad"]
 BAD_CALLS: list[tuple[str, Callable[[Any, Any], object]]] = [
     *(("guild_count", lambda d, lb, v=v: d.post_stats(v)) for v in COUNTS),
     *(("guild_count", lambda d, lb, v=v: lb.post_stats(v)) for v in COUNTS),
@@ -978,6 +1035,12 @@ def test_a_missing_dbots_token_is_a_value_error_that_names_it() -> None:
         DBotsClient(BOT, TOKEN).edit_api(vote_webhook_url=None)
 
 
+def test_a_secret_may_have_a_space_within() -> None:
+    with Peer(GOOD) as peer:
+        LBotsClient(BOT, "Bot a b", base_url=peer.url).post_stats(1)
+        assert peer.received[0].headers["Authorization"] == "Bot a b"
+
+
 @pytest.mark.parametrize("value", [0.5, 3, 1e9])
 def test_numbers_of_any_kind_are_fine_for_seconds(value: float) -> None:
     DBotsClient(BOT, TOKEN, timeout=value, max_wait=value)
@@ -998,10 +1061,12 @@ def test_numbers_of_any_kind_are_fine_for_seconds(value: float) -> None:
         (402, botlists.APIError),
         (403, botlists.Forbidden),
         (404, botlists.NotFound),
+        (407, botlists.APIError),
         (418, botlists.APIError),
         (429, botlists.TooManyRequests),
         (500, botlists.ServerError),
         (503, botlists.ServerError),
+        (520, botlists.ServerError),
         (599, botlists.ServerError),
         (600, botlists.APIError),
     ],
@@ -1059,6 +1124,11 @@ def test_the_documented_refusals(sandbox: Sandbox, dbots: DBotsClient, lbots: LB
         (200, {"status_code": 200}, 200, botlists.APIError),
         (200, {"status_code": True}, 200, botlists.APIError),
         (404, {"status_code": "403"}, 404, botlists.NotFound),
+        (404, {"status_code": 399}, 404, botlists.NotFound),
+        (404, {"status_code": 400}, 400, botlists.BadRequest),
+        (404, {"status_code": 999}, 999, botlists.APIError),
+        (404, {"status_code": 1000}, 404, botlists.NotFound),
+        (404, {"message": "other"}, 404, botlists.NotFound),
         (404, {}, 404, botlists.NotFound),
     ],
 )
@@ -1089,12 +1159,16 @@ def test_deprecated_whatever_the_status(status: int, naps: list[float]) -> None:
         ({"message": "mine", "error": "other"}, "mine"),
         ({"message": 5, "error": "other"}, "other"),
         ({"message": " "}, "The Reason"),
+        ({"message": "\u200b\n"}, "The Reason"),
+        ({"detail": "unquoted"}, "The Reason"),
         ([], "The Reason"),
         (b"", "The Reason"),
         (b"Too many requests, please try later.\n", "Too many requests, please try later."),
         (b"<html>\r\n<b>502</b>\r\n", "<html>  <b>502</b>"),
         (b"\xff\xfe broken", "\ufffd\ufffd broken"),
-        (b"[" * 200000, "[" * 200000),
+        (b"[" * 200000, "[" * 65536),
+        (b"oops", "oops"),
+        (b"a.long-word/that_may+be:a~token=", "The Reason"),
     ],
 )
 def test_message_is_the_services_or_the_text_or_the_reason(body: Any, message: str) -> None:
@@ -1119,6 +1193,19 @@ def test_an_errors_text_is_one_short_clean_line() -> None:
     assert text.startswith("400: a  b [31m")
     assert len(text) == 300
     assert text.isprintable() and len(text.splitlines()) == 1
+    for unprintable in "\u00ad\u061c\u200b\ufeff\U000e0001\ud800":
+        assert str(refusal({"message": f"a{unprintable}b"})) == "400: a b"
+
+
+def refusal(body: Any) -> botlists.BadRequest:
+    with Peer(answer(400, body)) as peer, pytest.raises(botlists.BadRequest) as caught:
+        dbots_at(peer).post_stats(1)
+    return caught.value
+
+
+def test_an_errors_text_is_cut_at_300_characters() -> None:
+    assert str(refusal({"message": "d" * 295})) == "400: " + "d" * 295
+    assert str(refusal({"message": "d" * 296})) == "400: " + "d" * 292 + "..."
 
 
 @pytest.mark.parametrize("status", [200, 401, 500])
@@ -1149,11 +1236,35 @@ def test_a_new_token_in_a_refusal_is_not_shown() -> None:
         assert b"new/t0ken" in caught.value.body
 
 
-def test_a_status_line_that_repeats_a_secret_is_not_shown() -> None:
-    with Peer(f"what is {TOKEN}?\r\n\r\n".encode()) as peer:
-        with pytest.raises(botlists.TransportError) as caught:
-            dbots_at(peer, retries=0).post_stats(1)
-        assert TOKEN not in text_of(caught.value)
+@pytest.mark.parametrize("token", [TOKEN, "it's \"quoted\"", "back\\slash"])
+@pytest.mark.parametrize(
+    "said", ["what is @?\r\n\r\n", "HTTP/1.1 @\r\n\r\n", "@/1.1 200 OK\r\n\r\n", '"@"']
+)
+def test_what_stands_in_place_of_an_answer_is_not_shown(
+    said: str, token: str, naps: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with Peer(say_and_close(said.replace("@", token).encode())) as peer:
+        for known in (token, TOKEN):  # a new token too
+            client = DBotsClient(BOT, known, user_key=known, base_url=peer.url)
+            for call in (client.get_log, client.regenerate_key):
+                with pytest.raises(botlists.TransportError) as caught:
+                    call()
+                for shown in (token, repr(token)[1:-1], repr(repr(token))[2:-2]):
+                    assert shown not in text_of(caught.value) + caplog.text
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_header_lines_that_cannot_be_read_are_not_logged(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    said = answer(status, {"guildCount": 1}).replace(b"\r\n\r\n", b"\r\n%b\r\n\r\n")
+    with Peer(say_and_close(said % TOKEN.encode())) as peer:
+        with contextlib.suppress(botlists.Unauthorized):
+            dbots_at(peer).post_stats(1)
+        assert len(peer.received) == 1
+    assert "/stats" in caplog.text and TOKEN not in caplog.text
 
 
 def test_every_error_pickles_with_its_attributes(sandbox: Sandbox) -> None:
@@ -1268,7 +1379,7 @@ UNPROMISED = {
     "brackets": answer(200, b"[" * 200000),
     "nested": answer(200, b"[" * 200000 + b"]" * 200000),
     "a constant": answer(200, b'{"guildCount": 1, "x": NaN, "token": "t"}'),
-    "a long number": answer(200, b'{"guildCount": 1, "token": "t", "x": %s}' % (b"9" * 2000000)),
+    "a long number": answer(200, b'{"guildCount": 1, "token": "t", "x": %s}' % (b"9" * 4301)),
     "not UTF-8": answer(200, b'"\xff"'),
     "UTF-16": answer(200, '"token"'.encode("utf-16")),
     "no content": answer(204),
@@ -1279,6 +1390,7 @@ UNPROMISED = {
     "moved": answer(301, "token", Location="/elsewhere"),
     "moved, with the method": answer(307, "token", Location="http://127.0.0.1:1/"),
     "compressed": answer(200, gzipped(), Content_Encoding="gzip"),
+    "said to be compressed": answer(200, {"guildCount": 1}, Content_Encoding="gzip"),
     "compressed in two ways": answer(200, gzipped(), Content_Encoding="gzip, gzip"),
 }
 
@@ -1295,6 +1407,33 @@ def test_an_unpromised_answer_is_invalid_and_the_client_goes_on(what: str, metho
         assert len(str(caught.value)) <= 300
         assert len(peer.received) == 1
         assert dbots.post_stats(1) == 3
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer(201, {"guildCount": 4}),
+        answer(200, {"guildCount": 4}, Content_Encoding="Identity"),
+        answer(200, b'{"guildCount": 4, "more": %s}' % (b"9" * 4300)),
+    ],
+    ids=["201", "identity", "many digits"],
+)
+def test_an_unusual_answer_that_keeps_the_promise_is_fine(said: bytes) -> None:
+    with Peer(said) as peer:
+        assert dbots_at(peer).post_stats(4) == 4
+
+
+@pytest.mark.parametrize(
+    ("log", "text"),
+    [
+        ({"_id": BOT}, "changes is missing"),
+        ({"_id": BOT, "changes": None}, "changes is not of type dict"),
+        ({"_id": BOT, "changes": {}}, "at is missing"),
+    ],
+)
+def test_what_an_answer_lacks_is_named(log: Any, text: str) -> None:
+    with Peer(answer(body=log)) as peer, pytest.raises(botlists.InvalidResponse, match=text):
+        dbots_at(peer).get_log()
 
 
 def test_a_regenerated_key_that_cannot_be_read_is_kept_in_the_body() -> None:
@@ -1365,6 +1504,8 @@ BROKEN = {
     "a cut body": b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"guildCount": 1}',
     "a cut chunk": b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n99\r\n{"guildCount": 1}',
     "a bad chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    "a negative chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n12345\r\n",
+    "a proxy's words": b"Tunnel connection failed: 407 no\r\n\r\n",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n{}",
 }
 
@@ -1382,17 +1523,37 @@ def say_and_close(said: bytes) -> Answer:
     return answer_with
 
 
+@pytest.mark.parametrize("own_pool", [False, True])
 @pytest.mark.parametrize("what", sorted(BROKEN))
-def test_a_broken_answer_is_a_transport_error_and_the_client_goes_on(what: str) -> None:
+def test_a_broken_answer_is_a_transport_error_and_the_client_goes_on(
+    what: str, own_pool: bool
+) -> None:
     good = answer(body={"guildCount": 3})
-    with Peer(say_and_close(BROKEN[what]), good) as peer, dbots_at(peer, retries=0) as dbots:
+    pool = urllib3.PoolManager() if own_pool else None
+    with Peer(say_and_close(BROKEN[what]), good) as peer, dbots_at(peer, pool=pool) as dbots:
         with pytest.raises(botlists.TransportError) as caught:
-            dbots.post_stats(1)
+            dbots.regenerate_key()
         assert type(caught.value) is botlists.TransportError
         assert caught.value.sent is True
         assert isinstance(caught.value.__cause__, urllib3.exceptions.HTTPError)
         assert len(str(caught.value)) <= 300 and len(str(caught.value).splitlines()) == 1
+        assert len(peer.received) == 1
         assert dbots.post_stats(1) == 3
+
+
+def test_a_chunk_of_minus_one_byte_is_not_read_without_end() -> None:
+    sent = 0
+
+    def flood(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n")
+        for _ in range(64):
+            connection.sendall(b" " * 2**20)
+            sent += 2**20
+
+    with Peer(flood) as peer, pytest.raises(botlists.TransportError):
+        dbots_at(peer, retries=0).post_stats(1)
+    assert sent < 40 * 2**20
 
 
 def unused_port() -> int:
@@ -1416,7 +1577,9 @@ def full_backlog() -> tuple[socket.socket, list[socket.socket]]:
 
 
 @pytest.mark.parametrize("method", ["post_stats", "regenerate_key"])
-def test_what_was_surely_not_sent_is_said_and_repeated(method: str, naps: list[float]) -> None:
+def test_what_was_surely_not_sent_is_said_and_repeated(
+    method: str, naps: list[float], names: dict[str, int]
+) -> None:
     listener, fillers = full_backlog()
     full = f"http://127.0.0.1:{listener.getsockname()[1]}"
     for url, kind in (
@@ -1545,7 +1708,8 @@ def test_the_documented_limits_are_kept_end_to_end() -> None:
         times = [[request.at for request in peer.received] for peer in peers]
         assert [len(seen) for seen in times] == [45, 45, 44, 7]
         assert all(fit(seen, 20, 5) for seen in times[:3]) and fit(times[3], 3, 4)
-        assert all(10 <= took[number] < 12 for number in (0, 1, 2)) and 8 <= took[3] < 9.5
+        # On a machine with time for it 10.1 and 8.1.
+        assert all(10 <= took[number] < 13 for number in (0, 1, 2)) and 8 <= took[3] < 11
 
 
 def test_an_answers_delay_does_not_bend_a_limit(short_windows: None) -> None:
@@ -1562,7 +1726,7 @@ def test_threads_waste_next_to_nothing_of_a_limit(short_windows: None) -> None:
         lbots = lbots_at(peer)
         started = time.monotonic()
         assert in_threads(10, lambda: post(lbots, 2)) == []
-        assert 1.2 <= time.monotonic() - started < 2.2
+        assert 1.2 <= time.monotonic() - started < 2.5
         assert fit([request.at for request in peer.received], 4, 0.3)
 
 
@@ -1597,6 +1761,18 @@ def test_each_limit_is_its_own(short_windows: None) -> None:
                 call()
 
 
+def test_all_that_is_documented_may_go_without_a_wait() -> None:
+    with Peer(answer(body={**DONE, "favourites": 1})) as peer:
+        lbots = lbots_at(peer, max_wait=0)
+        for call, number in ((lambda: post(lbots, 1), 20), (lbots.get_favourites, 3)):
+            del peer.received[:]
+            for _ in range(number):
+                call()
+            with pytest.raises(botlists.TooManyRequests, match="not sent"):
+                call()
+            assert len(peer.received) == number
+
+
 def test_a_turn_too_late_for_max_wait_is_refused_at_once_and_unsent() -> None:
     with Peer(answer(body={**DONE, "favourites": 1})) as peer:
         for max_wait in (0, 3.5):
@@ -1613,14 +1789,38 @@ def test_a_turn_too_late_for_max_wait_is_refused_at_once_and_unsent() -> None:
         assert len(peer.received) == 6
 
 
-def test_who_waits_behind_others_is_refused_at_once_too(short_windows: None) -> None:
+def test_who_waits_behind_others_is_refused_at_once_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LBotsClient, "_LIMITS", {"stats": (4, 1.0), "favourites": (1, 1.0)})
     with Peer(slow(answer(body=DONE), 0.05)) as peer:
-        lbots = lbots_at(peer, max_wait=0.55)
+        lbots = lbots_at(peer, max_wait=1.8)
         raised = in_threads(20, lambda: lbots.post_stats(1))
-        # Four go at once, four after 0.35 s; the others could go after 0.6 s at the earliest.
+        # Four go at once, four after 1.05 s; the others could go after 2 s at the earliest.
         assert len(peer.received) == 8
         assert len(raised) == 12
         assert all(type(error) is botlists.TooManyRequests for error in raised)
+
+
+def test_those_who_wait_go_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LBotsClient, "_LIMITS", {"stats": (1, 0.1), "favourites": (1, 1.0)})
+    with Peer(answer(body=DONE)) as peer:
+        lbots = lbots_at(peer)
+        limit = lbots._limits["stats"]
+        lbots.post_stats(0)
+        threads = []
+        for number in range(1, 6):
+            threads.append(threading.Thread(target=lbots.post_stats, args=(number,)))
+            threads[-1].start()
+            eventually(lambda: threads[-1].is_alive() and limit._queue or len(peer.received) > 1)
+        for thread in threads:
+            thread.join(30)
+        assert [request.json["guild_count"] for request in peer.received] == list(range(6))
+
+
+def test_no_wait_is_longer_than_the_clock_says(naps: list[float], short_windows: None) -> None:
+    with Peer(answer(body=DONE)) as peer:
+        post(lbots_at(peer), 40)
+        assert len(peer.received) == 40
+    assert 2.4 < sum(naps) <= 9 * 0.3
 
 
 def test_max_wait_is_for_all_of_a_call(short_windows: None) -> None:
@@ -1647,13 +1847,14 @@ def test_every_attempt_counts_against_a_limit(
 
 
 def test_an_attempt_that_cannot_be_repeated_in_time_raises_why_it_should_be(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(LBotsClient, "_LIMITS", {"stats": (1, 30.0), "favourites": (1, 30.0)})
     with Peer(answer(503, {**DONE, "error": "down"})) as peer:
         with pytest.raises(botlists.ServerError, match="503: down"):
             lbots_at(peer, max_wait=5).post_stats(1)
         assert len(peer.received) == 1
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 def test_an_interrupted_wait_leaves_the_limit_whole(short_windows: None) -> None:
@@ -1688,15 +1889,15 @@ GOOD = answer(body={**DONE, "guildCount": 1, "token": "t"})
 def test_what_may_pass_is_repeated_with_backoff_and_jitter(
     said: bytes, naps: list[float]
 ) -> None:
-    firsts = set()
+    firsts = set()  # that no two clients knock at the same time
     for _ in range(4):
         del naps[:]
         with Peer(said, said, GOOD) as peer:
             assert dbots_at(peer).post_stats(1) == 1
             assert len(peer.received) == 3
-        assert 0.4 <= naps[0] <= 1.1 and 0.9 <= naps[1] <= 2.1
+        assert 0.5 <= naps[0] <= 1 and 1 <= naps[1] <= 2
         firsts.add(naps[0])
-    assert len(firsts) > 1
+    assert len(firsts) == 4
 
 
 def test_a_timeout_is_repeated(naps: list[float]) -> None:
@@ -1786,8 +1987,12 @@ def http_date(at: datetime) -> str:
     return at.strftime("%a, %d %b %Y %H:%M:%S GMT")
 
 
-def in_seconds(seconds: float) -> str:
-    return http_date(datetime.now(timezone.utc) + timedelta(seconds=seconds))
+def dated(text: str) -> str:
+    """`text`, or if it says "in N s" the date of then."""
+    found = re.fullmatch("in (-?[0-9]+) s", text)
+    if found is None:
+        return text
+    return http_date(datetime.now(timezone.utc) + timedelta(seconds=int(found.group(1))))
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -1798,16 +2003,15 @@ def in_seconds(seconds: float) -> str:
 def test_retry_after_is_obeyed(
     value: str, low: float, high: float, status: int, naps: list[float]
 ) -> None:
-    value = value.replace("in 20 s", in_seconds(20))
-    with Peer(answer(status, Retry_After=value), GOOD) as peer:
+    with Peer(answer(status, Retry_After=dated(value)), GOOD) as peer:
         assert dbots_at(peer).post_stats(1) == 1
-    [nap] = naps
-    assert low <= nap <= high
+        assert len(peer.received) == 2
+    assert low <= sum(naps) <= high
 
 
-@pytest.mark.parametrize("value", ["86400", "31", in_seconds(3600)])
+@pytest.mark.parametrize("value", ["86400", "31", "in 3600 s"])
 def test_retry_after_beyond_max_wait_raises_at_once(value: str, naps: list[float]) -> None:
-    with Peer(answer(429, Retry_After=value)) as peer:
+    with Peer(answer(429, Retry_After=dated(value))) as peer:
         with pytest.raises(botlists.TooManyRequests) as caught:
             dbots_at(peer).post_stats(1)
         assert len(peer.received) == 1
@@ -1824,16 +2028,17 @@ def test_waits_together_stay_within_max_wait(naps: list[float]) -> None:
 
 
 NONSENSE = ["-5", "nan", "inf", "1e999", "9" * 30, "", " ", "soon", "1,2", "0x10", "１２", "+5"]
-NONSENSE += [in_seconds(-60), "Thu, 99 Foo 9999 99:99:99 GMT", "Mon, 01 Jan 0001 00:00:00 +2359"]
+NONSENSE += ["20300101112", "2030-01-01T00:00:00Z", "1" * 10, "in -60 s", "in 2000000000 s"]
+NONSENSE += ["Thu, 99 Foo 9999 99:99:99 GMT", "Mon, 01 Jan 0001 00:00:00 +2359"]
 
 
 @pytest.mark.parametrize("value", NONSENSE)
 def test_nonsense_in_retry_after_is_ignored(value: str, naps: list[float]) -> None:
-    raw = answer(503, Retry_After="@").replace(b"@", value.encode("utf-8"))
+    raw = answer(503, Retry_After="@").replace(b"@", dated(value).encode("utf-8"))
     with Peer(raw, GOOD) as peer:
         assert dbots_at(peer).post_stats(1) == 1
         [nap] = naps
-        assert 0.4 <= nap <= 1.1
+        assert 0.5 <= nap <= 1
     with Peer(raw) as peer:
         with pytest.raises(botlists.ServerError) as caught:
             dbots_at(peer, retries=0).post_stats(1)
@@ -1860,6 +2065,8 @@ def test_max_wait_0_never_sleeps(naps: list[float]) -> None:
             with pytest.raises(botlists.BotListError):
                 dbots_at(peer, max_wait=0).post_stats(1)
             assert len(peer.received) == 1
+    with Peer(answer(429, Retry_After="0"), GOOD) as peer:
+        assert dbots_at(peer, max_wait=0).post_stats(1) == 1
     assert naps == []
 
 
@@ -1913,12 +2120,19 @@ def test_threads_that_start_together_share_what_is_opened(monkeypatch: pytest.Mo
 
 
 def test_more_threads_than_kept_connections() -> None:
-    with Peer(slow(answer(body={"guildCount": 1}), 0.1)) as peer:
+    def wait_for_all(connection: socket.socket) -> None:
+        together.wait(30)
+        connection.sendall(answer(body={"guildCount": 1}))
+
+    with Peer(wait_for_all) as peer:
         dbots = dbots_at(peer)
-        assert in_threads(15, lambda: dbots.post_stats(1)) == []
-        first = peer.connections
-        assert in_threads(10, lambda: dbots.post_stats(1)) == []
-        assert (first, peer.connections) == (15, 15)
+        for number in (15, 10):
+            together = threading.Barrier(number)
+            assert in_threads(number, lambda: dbots.post_stats(1)) == []
+            assert peer.connections == 15
+        together = threading.Barrier(11)
+        assert in_threads(11, lambda: dbots.post_stats(1)) == []
+        assert peer.connections == 16
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
@@ -1962,7 +2176,7 @@ def test_a_client_may_be_used_on_both_sides_of_a_fork(own_pool: bool) -> None:
 
 def wait_for(pid: int) -> int:
     """The exit status of a child; one that hangs is killed."""
-    alarm = threading.Timer(30, os.kill, (pid, signal.SIGKILL))
+    alarm = threading.Timer(60, os.kill, (pid, signal.SIGKILL))
     alarm.start()
     try:
         return os.waitpid(pid, 0)[1]
@@ -1970,27 +2184,26 @@ def wait_for(pid: int) -> int:
         alarm.cancel()
 
 
-def test_a_fork_leaves_connections_and_locks_to_the_parent(short_windows: None) -> None:
-    with Peer(slow(answer(body=DONE), 0, 0, 0.5)) as peer:
-        lbots = lbots_at(peer, max_wait=5)
+def test_a_fork_leaves_connections_and_locks_to_the_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(LBotsClient, "_LIMITS", {"stats": (4, 30.0), "favourites": (1, 1.0)})
+    with Peer(answer(body=DONE), silence, answer(body=DONE)) as peer:
+        lbots = lbots_at(peer, max_wait=0, retries=0)
         lbots.post_stats(1)
-        lbots.post_stats(1)
-        waiting = threading.Thread(target=lbots.post_stats, args=(1,))
+        waiting = threading.Thread(target=in_threads, args=(1, lambda: lbots.post_stats(1)))
         waiting.start()
-        eventually(lambda: len(peer.received) == 3)
-        limit = lbots._limits["stats"]
-        limit._changed.acquire()  # as another thread may, when the process forks
-        try:
+        eventually(lambda: len(peer.received) == 2)
+        with lbots._limits["stats"]._lock, lbots._opening:  # as other threads may, at a fork
             botlists._after_fork()  # as it is called in the child
-            before = peer.connections
+        before = peer.connections
+        post(lbots, 2)
+        assert peer.connections == before + 1
+        # The slot used and the one in flight count as used.
+        with pytest.raises(botlists.TooManyRequests):
             lbots.post_stats(1)
-            assert peer.connections == before + 1
-            # Three slots are known to be used, and the one in flight counts as used too.
-            hurried = time.monotonic()
-            lbots.post_stats(1)
-            assert time.monotonic() - hurried > 0.05
-        finally:
-            waiting.join()
+        peer.hang_up()
+        waiting.join(30)
 
 
 def test_a_fork_copies_the_settings_of_a_pool_and_not_its_connections() -> None:
@@ -2076,13 +2289,25 @@ def test_a_refused_certificate_stops_the_token_and_is_not_repeated(
     assert naps == []
 
 
+class Ear(Server):
+    """Hears what it is told first, and hangs up."""
+
+    def serve(self, connection: socket.socket) -> None:
+        self.heard = connection.recv(65536)
+
+
 def test_plain_http_on_a_tls_port_is_an_error(naps: list[float]) -> None:
-    with Peer(GOOD) as peer:
+    with Ear() as peer:
         url = peer.url.replace("http:", "https:")
         with pytest.raises(botlists.TransportError) as caught:
-            DBotsClient(BOT, TOKEN, base_url=url, timeout=0.2, retries=0).post_stats(1)
+            DBotsClient(BOT, TOKEN, base_url=url, retries=0).post_stats(1)
         assert isinstance(caught.value.__cause__, urllib3.exceptions.HTTPError)
-        assert TOKEN.encode() not in b"".join(request.body for request in peer.received)
+        assert peer.heard[0] == 22  # a handshake
+        assert TOKEN.encode() not in peer.heard
+
+
+def test_tls_before_1_2_is_refused() -> None:
+    assert botlists._tls_context("dbots.co").minimum_version == ssl.TLSVersion.TLSv1_2
 
 
 def test_a_pool_with_an_own_authority(tmp_path: Path) -> None:
@@ -2143,6 +2368,7 @@ def test_https_through_a_proxy(
         ("https", ["http_proxy"], False),
         ("http", ["HTTP_PROXY", "REQUEST_METHOD"], False),
         ("http", ["http_proxy", "REQUEST_METHOD"], True),
+        ("http", ["no_such_all_proxy"], False),
     ],
 )
 def test_proxy_variables(
@@ -2161,6 +2387,18 @@ def test_proxy_variables(
         assert len(peer.received) == 1
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_proxy_of_a_scheme_is_before_that_of_all(
+    scheme: str, trusted: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = trusted if scheme == "https" else None
+    with Peer(GOOD, tls=tls) as peer, Proxy() as proxy:
+        monkeypatch.setenv(f"{scheme}_proxy", proxy.url)
+        monkeypatch.setenv("all_proxy", f"http://127.0.0.1:{unused_port()}")
+        assert dbots_at(peer).post_stats(1) == 1
+        assert len(proxy.received) == 1
+
+
 @pytest.mark.parametrize(
     ("value", "used"),
     [
@@ -2177,17 +2415,46 @@ def test_proxy_variables(
         ("", True),
     ],
 )
-def test_no_proxy(value: str, used: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy(
+    value: str, used: bool, names: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Peer(GOOD) as peer, Proxy({"lists.example": peer.port}) as proxy:
+        names.update({"lists.example": peer.port, "lists.example.": peer.port})
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("no_proxy", value)
-        dbots = DBotsClient(BOT, TOKEN, base_url="http://lists.example", retries=0)
-        if used:
-            assert dbots.post_stats(1) == 1
-        else:  # and the name does not exist
-            with pytest.raises(botlists.TransportError, match="lists.example|not known|resol"):
-                dbots.post_stats(1)
+        assert DBotsClient(BOT, TOKEN, base_url="http://lists.example").post_stats(1) == 1
         assert len(proxy.received) == used
+        if not used:
+            DBotsClient(BOT, TOKEN, base_url="http://lists.example.").post_stats(1)
+            assert len(proxy.received) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "used"),
+    [
+        ("127.0.0.1", False),
+        ("10.0.0.0/8, 127.0.0.0/8", False),
+        ("127.0.0.1/8", False),
+        ("10.0.0.0/8", True),
+        ("::1", True),
+        ("127.0.0.0/x", True),
+    ],
+)
+def test_no_proxy_with_addresses(value: str, used: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Peer(GOOD) as peer, Proxy() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", value)
+        assert dbots_at(peer).post_stats(1) == 1
+        assert len(proxy.received) == used
+
+
+@pytest.mark.parametrize("value", ["::1", "[::1]", "fe80::/10,::/64"])
+def test_no_proxy_with_ipv6(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "socks5://refused-if-it-were-used")
+    monkeypatch.setenv("no_proxy", value)
+    assert DBotsClient(BOT, TOKEN, base_url="https://[::1]:8443").base_url == "https://[::1]:8443"
+    with pytest.raises(ValueError, match="https_proxy"):
+        DBotsClient(BOT, TOKEN, base_url="https://[2001:db8::1]:8443")
 
 
 @pytest.mark.parametrize(
@@ -2207,24 +2474,45 @@ def test_proxy_credentials(
     with Peer(GOOD, tls=tls) as peer, Proxy(password=password) as proxy:
         monkeypatch.setenv(f"{scheme}_proxy", f"http://{userinfo}@127.0.0.1:{proxy.port}")
         assert dbots_at(peer).post_stats(1) == 1
-        assert "Proxy-Authorization" not in peer.received[0].headers or scheme == "http"
+        assert "Proxy-Authorization" not in peer.received[0].headers
+        assert proxy.received[0].headers["Proxy-Authorization"] == password
 
 
-@pytest.mark.parametrize("method", ["post_stats", "regenerate_key"])
+@pytest.mark.parametrize("method", ["get_log", "regenerate_key"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("own_pool", [False, True])
 def test_a_proxy_that_refuses(
-    method: str, trusted: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, naps: list[float]
+    own_pool: bool,
+    scheme: str,
+    method: str,
+    trusted: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+    naps: list[float],
 ) -> None:
-    with Peer(GOOD, tls=trusted) as peer, Proxy(password="Basic x") as proxy:
-        for url, attempts in ((proxy.url, 3), (f"http://127.0.0.1:{unused_port()}", 0)):
-            monkeypatch.setenv("https_proxy", url)
-            with pytest.raises(botlists.TransportError, match="not sent") as caught:
-                dbots_at(peer).post_stats(1) if method == "post_stats" else dbots_at(
-                    peer
-                ).regenerate_key()
-            assert type(caught.value) is botlists.TransportError
-            assert caught.value.sent is False
-            assert len(proxy.received) in (attempts, 3)
+    tls = trusted if scheme == "https" else None
+    with Peer(GOOD, tls=tls) as peer, Proxy(password="Basic x") as proxy:
+        pool = urllib3.ProxyManager(proxy.url) if own_pool else None
+        if not own_pool:
+            monkeypatch.setenv(f"{scheme}_proxy", proxy.url)
+        with pytest.raises(botlists.TransportError, match="407.*not sent") as caught:
+            getattr(dbots_at(peer, pool=pool), method)()
+        assert type(caught.value) is botlists.TransportError
+        assert caught.value.sent is False
+        assert len(proxy.received) == 3
         assert peer.received == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_is_not_there(
+    scheme: str, monkeypatch: pytest.MonkeyPatch, naps: list[float]
+) -> None:
+    monkeypatch.setenv("all_proxy", f"http://user:passw0rd@127.0.0.1:{unused_port()}")
+    dbots = DBotsClient(BOT, user_key=KEY_OF_USER, base_url=f"{scheme}://lists.example")
+    with pytest.raises(botlists.TransportError, match="not sent") as caught:
+        dbots.regenerate_key()
+    assert caught.value.sent is False
+    assert len(naps) == 2
+    assert "passw0rd" not in text_of(caught.value) + repr(vars(dbots._open().opener))
 
 
 @pytest.mark.parametrize("own_pool", [False, True])
@@ -2272,8 +2560,9 @@ def test_each_attempt_is_a_debug_line_and_each_repeat_a_warning(
     naps: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "botlists")
-    with Peer(answer(503, {"message": "loud"}), b"", GOOD) as peer:
-        dbots_at(peer).post_stats(893)
+    loud = b"loud and not HTTP\r\n\r\n"
+    with Peer(answer(503, {"message": "loud"}), b"", say_and_close(loud), GOOD) as peer:
+        dbots_at(peer, retries=3).post_stats(893)
     lines = [(record.levelname, record.getMessage()) for record in caplog.records]
     lines = [line for record, line in zip(caplog.records, lines) if record.name == "botlists"]
     path = re.escape(f"POST /bots/{BOT}/stats: ")
@@ -2282,6 +2571,8 @@ def test_each_attempt_is_a_debug_line_and_each_repeat_a_warning(
         ("WARNING", path + r"503; trying again in [0-9.]+ s"),
         ("DEBUG", path + r"no answer in [0-9]+ ms"),
         ("WARNING", path + r".*closed.*; trying again in [0-9.]+ s"),
+        ("DEBUG", path + r"no answer in [0-9]+ ms"),
+        ("WARNING", path + r".*BadStatusLine.*; trying again in [0-9.]+ s"),
         ("DEBUG", path + r"200 in [0-9]+ ms"),
     ]
     assert [level for level, _ in lines] == [level for level, _ in expected]
@@ -2348,7 +2639,7 @@ def test_commands(command: Callable[..., Any], sandbox: Sandbox) -> None:
             f"lbots post-stats {BOT} 7 --shard-id 0 --shard-count 4",
             {"guild_count": 7, "shard_id": 0, "shard_count": 4},
         ),
-        (f"lbots post-shard-stats {BOT} 5 0 7", {"guild_count": 12, "shard_count": 3}),
+        (f"lbots post-shard-stats {BOT} 5 0 7", {"guild_counts": [5, 0, 7]}),
         (f"lbots get-favourites {BOT}", {"favourites": 1}),
         (
             f"lbots has-favourited {BOT} {FAN}",
@@ -2404,7 +2695,10 @@ def test_a_command_that_fails_is_one_line_and_1(
         (f"lbots post-stats {BOT} 1 --shard-id 4 --shard-count 4", "shard_id"),
         (f"lbots post-shard-stats {BOT}", "N"),
         (f"lbots has-favourited {BOT} x", "user_id"),
-        (f"lbots post-stats {BOT} 1 --token {TOKEN}", "unrecognized"),
+        (f"lbots post-stats {BOT} {TOKEN}", "argument N: must be an integer"),
+        (f"lbots post-stats {BOT} 1 --token {TOKEN}", "unrecognized arguments --token"),
+        (f"lbots post-stats {BOT} 1 --token={TOKEN} {TOKEN}", "unrecognized arguments --token"),
+        (f"lbots post-stats {TOKEN} 1", "bot_id"),
     ],
 )
 def test_wrong_usage_is_2_and_nothing_is_sent(
@@ -2412,7 +2706,7 @@ def test_wrong_usage_is_2_and_nothing_is_sent(
 ) -> None:
     status, out, err = command(line)
     assert (status, out) == (2, None)
-    assert part in err
+    assert part in err and TOKEN not in err
     assert sandbox.received == []
 
 
@@ -2468,7 +2762,7 @@ def test_help_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
         botlists.main(["--help"])
     assert stop.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for words, variable, summary, _, _ in botlists._COMMANDS:
+    for words, (summary, variable, _, _) in botlists._COMMANDS.items():
         assert re.search(rf" {words} [^)]*(--clear\) )?BOT.*? {summary} \({variable}\)", text)
     for part in (*botlists._VARIABLES, "Exit status: 0", "1 if", "2 for", "example:"):
         assert part in text
@@ -2500,6 +2794,32 @@ def test_module_and_file_are_the_command(entry: tuple[str, ...], sandbox: Sandbo
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     done = run(*entry, *line)
     assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_a_command_that_repeats_says_nothing_of_it() -> None:
+    with Peer(answer(503, Retry_After="0"), GOOD) as peer:
+        line = ["--base-url", peer.url, "lbots", "post-stats", BOT, "7"]
+        done = run("-m", "botlists", *line, LBOTS_TOKEN=TOKEN)
+        assert len(peer.received) == 2
+    assert (done.returncode, done.stdout, done.stderr) == (0, '{"guild_count": 7}\n', "")
+
+
+def test_a_command_that_is_interrupted_is_one_line_and_130() -> None:
+    with Peer(silence) as peer, subprocess.Popen(
+        [sys.executable, "-m", "botlists", "--base-url", peer.url, "dbots", "get-log", BOT],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(HERE), "DBOTS_USER_KEY": KEY_OF_USER},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        try:
+            eventually(lambda: peer.received)
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=30) == ("", "botlists: interrupted\n")
+            assert process.returncode == 130
+        finally:
+            process.kill()
 
 
 def test_the_module_runs_as_a_script(
@@ -2550,7 +2870,7 @@ def test_the_readme_has_every_name() -> None:
     for client in (DBotsClient, LBotsClient):
         for name in vars(client):
             assert name.startswith("_") or f"``{name}" in README
-    for words, variable, *_ in botlists._COMMANDS:
+    for words, (_, variable, *_) in botlists._COMMANDS.items():
         assert words.split()[0] in README and variable in README
     assert f"\n{botlists.__version__}: " in README
 
@@ -2578,17 +2898,28 @@ def test_the_demonstration_serves_until_stopped() -> None:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
-        assert process.stdout is not None and process.stderr is not None
-        lines = list(iter(process.stdout.readline, "\n"))
-        found = re.search(r"LBotsClient\(.*", "".join(lines))
-        assert found is not None
-        client: LBotsClient = eval(found.group())
-        assert client.base_url == f"http://127.0.0.1:{port}/lbots/api/v1"
-        assert client.get_favourites() == 1
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
-        assert process.stderr.read() == ""
+        try:
+            assert process.stdout is not None
+            text = "".join(line for line in lines_until("Ctrl-C ends it", process.stdout))
+            found = re.search(r"LBotsClient\(.*", text)
+            assert found is not None
+            client: LBotsClient = eval(found.group())
+            assert client.base_url == f"http://127.0.0.1:{port}/lbots/api/v1"
+            assert client.get_favourites() == 1
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=30) == ("", "")
+            assert process.returncode == 0
+        finally:
+            process.kill()
+
+
+def lines_until(last: str, stream: Any) -> Iterator[str]:
+    for line in stream:
+        yield line
+        if last in line:
+            return
 
 
 def show(received: list[Received], secrets: Callable[[str], str], client: Any, name: str,
