@@ -129,7 +129,7 @@ def main(base_url: str) -> int:
         "botlists": lambda: dbots.post_stats(893),
         "urllib3": with_urllib3,
     }
-    versions = f"Python {platform.python_version()}, urllib3 {urllib3.__version__}"
+    versions = f"Python {platform.python_version()}, urllib3 {vars(urllib3)['__version__']}"
     try:
         requests = importlib.import_module("requests")
     except ImportError:
