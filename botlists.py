@@ -7,9 +7,8 @@
         if lbots.has_favourited(user_id):
             print("thank you!")
 
-One file on urllib3 alone (1.26 or 2), for Python 3.7 and later; copy it or install it. Its
-documentation starts at README.rst of the botlists distribution, `help(botlists)` and
-`python -m botlists --help`.
+One file on urllib3 alone (1.26 or 2), for Python 3.7 and later; copy it or install it. For more
+see README.rst of the botlists distribution, `help(botlists)` or `python -m botlists --help`.
 
 SPDX-License-Identifier: MIT. Copyright the botlists contributors.
 """
@@ -103,7 +102,7 @@ class TransportTimeout(TransportError):
 
 
 class InvalidResponse(BotListError):
-    """The answer, with `status`, is none that the service's document promises; `body` is whole."""
+    """An answer that the service's document does not promise: its `status`, and `body`, whole."""
 
     def __init__(self, status: int, text: str, body: bytes) -> None:
         super().__init__(f"{status}: {text}")
@@ -125,7 +124,7 @@ class APIError(BotListError):
 
 
 class BadRequest(APIError):
-    """400: the service does not accept the data; at DBots also: not a bot that the user manages."""
+    """400: the service does not accept the data; at DBots: the user does not manage the bot."""
 
 
 class Unauthorized(APIError):
@@ -141,7 +140,7 @@ class NotFound(APIError):
 
 
 class TooManyRequests(APIError):
-    """429: over a limit. Raised unsent if a turn within a documented limit is too far off."""
+    """429: over a limit. Also raised, with nothing sent, if the turn within one is too far off."""
 
 
 class ServerError(APIError):
@@ -192,7 +191,7 @@ class ApiDocument(NamedTuple):
 
 
 class AuditChange(NamedTuple):
-    """One change of a bot's page: who made it and when (UTC), what stood there and what stands."""
+    """One change of a bot's page: when (UTC), by whom, what was there before and what is now."""
 
     at: datetime
     by: str
@@ -218,16 +217,17 @@ def _count(name: str, value: Any) -> int:
         number = None
     if number is None or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
-    if number < 0:
-        raise ValueError(f"{name} must not be negative")
-    return int(number)  # an enum's member, say, prints otherwise than its number
+    if number < 0 or number.bit_length() > 10000:  # json would refuse such a one, too late
+        raise ValueError(f"{name} must be from 0 to 2**10000")
+    return int(number)  # an enum's member, say, prints as something else
 
 
 def _snowflake(name: str, value: Any) -> str:
     """An ID as Discord gives them: 64 bits, more than JavaScript's numbers hold, so often a str."""
     if isinstance(value, str):
         # int() alone would accept other scripts' digits, signs, underscores and spaces.
-        number = int(value) if re.fullmatch("0*[0-9]{1,20}", value) else 0
+        digits = re.fullmatch("0*([0-9]{1,20})", value)
+        number = int(digits.group(1)) if digits else 0
     else:
         number = _count(name, value)
     if not 1 <= number < 2**64:
@@ -247,7 +247,7 @@ def _seconds(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
     if not value >= 0:
-        raise ValueError(f"{name} must not be negative")
+        raise ValueError(f"{name} must be 0 or more")
     return min(value, threading.TIMEOUT_MAX)
 
 
@@ -258,7 +258,7 @@ def _http_url(name: str, value: Any) -> Url:
         if not value.isprintable() or " " in value:
             raise ValueError
         url = parse_url(value)
-        (url.host or "").encode("idna")  # connecting would, and could only fail
+        (url.host or "").encode("idna")  # connecting does, and would only fail later
     except ValueError:
         raise ValueError(f"{name} is not a URL") from None
     if url.scheme not in ("http", "https") or not url.host:
@@ -282,7 +282,7 @@ def _shards(guild_counts: Any, shard_count: Any) -> tuple[list[tuple[int, int]],
     total = _count("shard_count", shard_count)
     shards = [(_count("shard_id", key), _count("guild_counts", value)) for key, value in items]
     if not shards:
-        raise ValueError("guild_counts must name one shard at least")
+        raise ValueError("guild_counts must name at least one shard")
     if max(shards)[0] >= total:
         raise ValueError("shard_count must be greater than every shard_id in guild_counts")
     return shards, total
@@ -292,7 +292,7 @@ def _shards(guild_counts: Any, shard_count: Any) -> tuple[list[tuple[int, int]],
 
 
 def _field(fields: Any, kind: type[T], *names: str) -> T:
-    """The value of the first of `names` there is, if it is just of `kind`: True is no integer."""
+    """The first of `names` that is there, which must be of just this `kind`: True is no integer."""
     if not isinstance(fields, dict):
         raise ValueError("the answer is not a JSON object")
     for name in names:
@@ -305,13 +305,11 @@ def _field(fields: Any, kind: type[T], *names: str) -> T:
 
 
 def _nullable(fields: dict[str, Any], kind: type[T], name: str) -> T | None:
-    if name in fields and fields[name] is None:
-        return None
-    return _field(fields, kind, name)
+    return None if fields.get(name, "") is None else _field(fields, kind, name)
 
 
 def _http_date(text: str) -> datetime:
-    """An aware UTC datetime from the form of HTTP's headers, in which LBots tells times too."""
+    """An aware UTC datetime from the form of HTTP's headers, which LBots uses in answers too."""
     try:
         return _utc(email.utils.parsedate_to_datetime(text))
     except (ValueError, TypeError, IndexError, OverflowError):  # each from some version or text
@@ -342,7 +340,7 @@ def _utc(time_: datetime) -> datetime:
 
 
 _BODY_LIMIT = 16 * 2**20  # bytes of an answer: far more than any document, and no harm to a host
-_NO_RETRIES = Retry(False, redirect=False)  # made once: from False urllib3 makes one per call
+_NO_RETRIES = Retry(False)  # nor redirects; made once: from False urllib3 makes one per call
 
 
 class _WaitBudget:
@@ -385,8 +383,8 @@ class _Limit:
                 if wait > budget.left:
                     raise TooManyRequests(
                         429,
-                        f"not sent: {request} may go {self.calls} times in {self.window:g} s, "
-                        f"and its turn is in {wait:.1f} s at the earliest",
+                        f"not sent: {request} is limited to {self.calls} in {self.window:g} s; "
+                        f"its turn is in {wait:.1f} s at the earliest",
                         retry_after=wait,
                     )
                 if wait >= 1:
@@ -450,22 +448,32 @@ class _IdleConnections:
 
 
 class _HTTPResponse(http.client.HTTPResponse):
-    """Closes two gaps that Python leaves to a service that wishes ill."""
+    """Closes the gaps that http.client leaves to a hostile service."""
+
+    _heads = 0
 
     def begin(self) -> None:
         super().begin()
         # Lines without a colon among the headers: urllib3 logs them, and a token may be in them.
         self.msg.set_payload("")
 
-    def _safe_read(self, amount: int) -> bytes:
-        if amount < 0:  # as a chunk's size; reading -1 bytes would be reading without end
-            raise http.client.IncompleteRead(b"")
-        content: bytes = cast(Any, super())._safe_read(amount)
-        return content
+    def _read_status(self) -> Any:
+        self._heads += 1
+        if self._heads > 10:  # 100 Continue, without end
+            raise http.client.HTTPException
+        return cast(Any, super())._read_status()
+
+    def _safe_read(self, amount: int) -> Any:
+        if amount < 0:  # a chunk's size; to read -1 bytes is to read without end
+            raise http.client.HTTPException
+        return cast(Any, super())._safe_read(amount)
+
+    def _read_and_discard_trailer(self) -> None:
+        http.client.parse_headers(cast(Any, self.fp))  # which takes 100 lines at most
 
 
 class _HTTPConnection(HTTPConnection):
-    """Sends head and body of a request as one: urllib3 makes two system calls and packets of it."""
+    """Sends a request's head and body at once; urllib3 takes two system calls and packets."""
 
     response_class = _HTTPResponse
     _held: list[bytes] | None = None
@@ -590,18 +598,17 @@ def _transport_error(error: exceptions.HTTPError, redact: Callable[[str], str]) 
     """urllib3's exception as ours: the one place that knows what its exceptions mean."""
     reason = _root_cause(error)
     text = redact(re.sub(r"^(<[^>]*>|\w+\(.*?\)): ", "", str(reason))) or type(reason).__name__
-    answered = isinstance(reason, (http.client.HTTPException, exceptions.InvalidHeader))
-    if answered and not isinstance(reason, OSError):
-        # Such an exception quotes the answer, in which a token may be, and tracebacks show it.
+    broken = isinstance(reason, (http.client.HTTPException, exceptions.InvalidHeader))
+    broken = broken and not isinstance(reason, OSError)  # as a connection closed early is both
+    if broken:
         text = f"the answer is broken: {type(reason).__name__}"
+    refused = text.startswith("Tunnel connection failed")  # by a proxy; it has no type of its own
+    if broken or refused:
+        # It quotes what was said in place of an answer; a token may be in that, and tracebacks
+        # show it.
         error.args = (text,)
         error.__cause__ = error.__context__ = None
-    unsent = (
-        isinstance(reason, _UNSENT)
-        or _certificate_refused(reason)
-        # A proxy's refusal has no type of its own.
-        or (type(reason) is OSError and text.startswith("Tunnel connection failed"))
-    )
+    unsent = refused or isinstance(reason, _UNSENT) or _certificate_refused(reason)
     # In urllib3 1.26 a NewConnectionError is a kind of timeout; a proxy's is a bare socket.timeout.
     timed_out = isinstance(reason, (exceptions.TimeoutError, socket.timeout)) and not isinstance(
         reason, exceptions.NewConnectionError
@@ -641,13 +648,14 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-# NaN and Infinity are no JSON, though Python reads them: int() refuses them.
+# NaN and Infinity are not JSON, though Python reads them: int() refuses them.
 _json = json.JSONDecoder(parse_int=_integer, parse_constant=_integer)
 
 
 def _is_compressed(response: BaseHTTPResponse) -> bool:
-    """Nobody asked for that, and unpacking it could take any amount of memory."""
-    return response.headers.get("Content-Encoding", "identity").strip().lower() != "identity"
+    """Whether a body is, though nobody asked for it; unpacked it could take any memory."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    return encoding not in ("", "identity")
 
 
 def _document(response: BaseHTTPResponse, body: bytes) -> Any:
@@ -710,6 +718,7 @@ class _Client:
     ) -> None:
         self.bot_id = _snowflake("bot_id", bot_id)
         self._credentials = {name: _secret(name, value) for name, value in credentials.items()}
+        self._secrets = tuple(self._credentials.values())  # all that no text may show
         self._url = _http_url("base_url", base_url)
         if (self._url.auth, self._url.query, self._url.fragment) != (None, None, None):
             raise ValueError("base_url must have no credentials, query or fragment")
@@ -747,7 +756,10 @@ class _Client:
     def _open(self) -> _Route:
         with self._opening:
             if self._route is None:
-                self._route = self._new_route()
+                try:
+                    self._route = self._new_route()
+                except OSError as error:  # such as a file that SSLKEYLOGFILE names in vain
+                    raise TransportError(f"TLS cannot be set up: {error}", False) from error
             return self._route
 
     def _new_route(self) -> _Route:
@@ -763,7 +775,7 @@ class _Client:
 
     def _after_fork(self) -> None:
         """In a child: start without connections and locks, which are the parent's."""
-        self._route = None
+        self.close()  # these copies of sockets, without a word to the service
         self._opening = threading.Lock()
         for limit in self._limits.values():
             limit.after_fork()
@@ -774,7 +786,7 @@ class _Client:
 
     def _redact(self, text: str) -> str:
         """`text` on one line, printable, without this client's secrets, and not without end."""
-        for secret in sorted(self._credentials.values(), key=len, reverse=True):
+        for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, "***")
         return "".join(c if c.isprintable() else " " for c in text[:65536]).strip()
 
@@ -792,8 +804,8 @@ class _Client:
     ) -> T:
         """Send a request, again where that helps, and `decode` the JSON of the answer.
 
-        `once`: the request changes more with each time, so it's not repeated if it may have
-        arrived. `budget`: what is left of `max_wait`, where one call makes several requests.
+        `once`: each sending changes something, so it is not repeated if it may have arrived.
+        `budget`: what is left of `max_wait`, where one call makes several requests.
         """
         if credential not in self._credentials:
             raise ValueError(f"{credential} was not given to {self!r}, and this method needs it")
@@ -810,7 +822,7 @@ class _Client:
             attempt += 1
             try:
                 with limit.slot(budget, request) if limit else contextlib.nullcontext():
-                    return self._attempt(method, path, headers, body, decode)
+                    return self._attempt(method, path, headers, body, decode, once)
             except BotListError as error:
                 pause = max(_pause(error, attempt, limit), limit.wait() if limit else 0.0)
                 if attempt > self._retries or pause > budget.left or not _may_repeat(error, once):
@@ -826,6 +838,7 @@ class _Client:
         headers: dict[str, str],
         body: bytes | None,
         decode: Callable[[Any], T],
+        once: bool,
     ) -> T:
         route = self._route or self._open()
         status: int | str = "no answer"
@@ -855,7 +868,7 @@ class _Client:
         if response.status == 407 and route.forwarded:
             raise TransportError("the proxy refused: 407 (not sent)", sent=False)
         document = _document(response, content)
-        self._check_refusal(response, content, document)
+        self._check_refusal(response, content, document, once)
         if not 200 <= response.status < 300:
             raise InvalidResponse(response.status, "neither a result nor a refusal", content)
         if document is None:
@@ -865,7 +878,9 @@ class _Client:
         except ValueError as error:
             raise InvalidResponse(response.status, str(error), content) from None
 
-    def _check_refusal(self, response: BaseHTTPResponse, body: bytes, document: Any) -> None:
+    def _check_refusal(
+        self, response: BaseHTTPResponse, body: bytes, document: Any, once: bool
+    ) -> None:
         """Raise the APIError that the answer is, if it is one."""
         fields = document if isinstance(document, dict) else {}
         deprecated = fields.get("error") == "DEPRECATED"
@@ -875,8 +890,9 @@ class _Client:
         said = [fields.get(name) for name in (self._MESSAGE, "error", "message")]
         if document is None and not _is_compressed(response):
             text = body.decode(errors="replace").strip()
-            # Neither JSON without a message nor one long word is quoted: it may be a new token.
-            said.append("" if re.fullmatch("[\\w.~+/=:-]{16,200}", text, re.ASCII) else text)
+            # A new token may be in JSON without a message, in cut JSON, or be a rotation's answer.
+            if not text.startswith(("{", "[", '"')) and not (once and len(text.split()) == 1):
+                said.append(text)
         said += [response.reason, http.client.responses.get(status), "no reason given"]
         message = next(filter(None, (self._redact(text) for text in said if isinstance(text, str))))
         kind = DeprecatedEndpoint if deprecated else _ERRORS.get(status, APIError)
@@ -895,7 +911,7 @@ def _after_fork() -> None:
         client._after_fork()
 
 
-with contextlib.suppress(AttributeError):  # where there is no fork, as on Windows
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
     os.register_at_fork(after_in_child=_after_fork)
 
 
@@ -997,13 +1013,14 @@ class DBotsClient(_Client):
         Returns the new token, with which this client posts from now on.
         Raises what `get_log` does. It is sent once: after a TransportError with `sent` true the
         token may have been replaced, and `get_api` tells which one holds. After an
-        InvalidResponse the new token is in its `body`.
+        InvalidResponse the new token may be in its `body`.
         Source: DBots, "Regenerate Key".
         """
         path = f"/bots/{self.bot_id}/keys/regen"
         # A GET, and yet not to be repeated: each one makes the token of the one before useless.
         token = self._request("GET", path, "user_key", _new_token, once=True)
         self._credentials = {**self._credentials, "token": token}
+        self._secrets += (token,)
         return token
 
     def get_api(self) -> ApiDocument:
@@ -1029,12 +1046,11 @@ class DBotsClient(_Client):
         return self._request("PATCH", path, "user_key", _api_document, payload=payload)
 
 
-def _succeeded(document: Any) -> dict[str, Any]:
-    """The fields that each LBots answer has; one that did not succeed is an APIError before."""
+def _succeeded(document: Any) -> Any:
+    """Checks what every LBots answer has; one that did not succeed is an APIError before this."""
     _field(document, int, "status_code")
     _field(document, bool, "success")
-    fields: dict[str, Any] = document
-    return fields
+    return document
 
 
 def _favourites(document: Any) -> int:
@@ -1076,7 +1092,7 @@ class LBotsClient(_Client):
         super().__init__(bot_id, {"token": token}, base_url, timeout, retries, max_wait, pool)
 
     def _verdict(self, status: int, fields: dict[str, Any]) -> tuple[bool, int]:
-        # LBots says it in the body too, and there it counts more than the HTTP status.
+        # LBots says it in the body too, which counts for more than the HTTP status.
         if fields.get("success") is not False:
             return super()._verdict(status, fields)
         code = fields.get("status_code")
@@ -1089,8 +1105,8 @@ class LBotsClient(_Client):
 
         shard_id: the shard, from 0; the list shows the sum of the shards that were posted.
         shard_count: how many shards the bot runs; more than `shard_id`.
-        Raises Unauthorized if the token is wrong, BadRequest if the service takes the data to be,
-        TooManyRequests if its turn is later than `max_wait` allows.
+        Raises Unauthorized if the token is wrong, BadRequest if the service does not accept the
+        data, TooManyRequests if the turn is later than `max_wait` allows.
         Source: LBots, "Bot Statistics".
         """
         payload = {"guild_count": _count("guild_count", guild_count)}
@@ -1109,13 +1125,13 @@ class LBotsClient(_Client):
         shard_count: int | None = None,
         progress: Callable[[int, int], object] | None = None,
     ) -> None:
-        """Post the numbers of guilds of several shards, in one request each.
+        """Post the numbers of guilds of several shards, one request for each.
 
         At 20 posts in 5 s, more than 140 shards need a `max_wait` of more than 30.
 
         guild_counts: the number of each shard, from shard 0; or {shard_id: number} of some.
-        shard_count: how many shards the bot runs. A mapping needs it; for a sequence it is the
-            length, if not more.
+        shard_count: how many shards the bot runs. A mapping needs it; for a sequence it may be
+            more than the length, which it is unless given.
         progress: called as progress(done, total) after each shard.
         Raises what `post_stats` does. The shards before the one that failed are posted.
         Source: LBots, "Bot Statistics".
@@ -1142,7 +1158,7 @@ class LBotsClient(_Client):
 
         Returns their number.
         Raises Unauthorized if the token is wrong, NotFound if the list does not know the bot,
-        TooManyRequests if its turn is later than `max_wait` allows.
+        TooManyRequests if the turn is later than `max_wait` allows.
         Source: LBots, "Bot Favourites".
         """
         path = f"/bots/{self.bot_id}/favourites"
@@ -1211,11 +1227,13 @@ _VARIABLES: dict[str, tuple[Any, str]] = {  # secrets come from here alone: argu
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "user_id": {"metavar": "USER", "help": "the user's ID"},
     "guild_count": {"metavar": "N", "type": _number, "help": "the number of guilds"},
-    "guild_counts": {"metavar": "N", "type": _number, "nargs": "+", "help": "of each, from 0"},
-    "--shard-id": {"metavar": "I", "type": _number, "help": "the shard, from 0, that is in them"},
+    "guild_counts": {"metavar": "N", "type": _number, "nargs": "+", "help": "of shard 0, 1, ..."},
+    "--shard-id": {"metavar": "I", "type": _number, "help": "the shard that N is of, from 0"},
     "--shard-count": {"metavar": "C", "type": _number, "help": "how many shards the bot has"},
     "--vote-webhook-url": {"metavar": "URL", "help": "where votes are sent to"},
-    "--clear": {"dest": "vote_webhook_url", "action": "store_const", "const": None, "help": "none"},
+    "--clear": {
+        "dest": "vote_webhook_url", "action": "store_const", "const": None, "help": "clear it"
+    },
 }
 
 # What it does, the variable of its secret, its arguments (just one of an inner tuple), and the
@@ -1247,9 +1265,9 @@ _COMMANDS: dict[str, tuple[str, str, tuple[Any, ...], str]] = {
 }
 
 _EPILOG = """
-The secret of a command comes from the environment variable in parentheses behind it. The result
-is one JSON object on standard output, an error one line on standard error. Exit status: 0; 1 if
-the service or the way to it failed; 2 for wrong usage or a missing variable.
+The secret of a command comes from the environment variable in parentheses after it. The result is
+one JSON object on standard output, an error one line on standard error. Exit status: 0; 1 if the
+service or the way to it failed; 2 for wrong usage or a missing variable.
 
 example:
   LBOTS_TOKEN=... botlists lbots post-stats 264811613708746752 893
@@ -1267,7 +1285,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("--base-url", metavar="URL", help="where the API is, if elsewhere")
-    parser.add_argument("--timeout", metavar="S", type=float, help="seconds for each wait (10)")
+    parser.add_argument("--timeout", metavar="S", type=float, help="seconds for a wait (10)")
     parser.add_argument("--max-wait", metavar="S", type=float, help="seconds to sleep in all (30)")
     parser.add_argument("--version", action="version", version=f"botlists {__version__}")
     services = parser.add_subparsers(metavar="SERVICE", dest="service", required=True)
@@ -1279,7 +1297,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             group = services.add_parser(service, help=f"see botlists {service} --help")
             groups[service] = group.add_subparsers(metavar="COMMAND", dest="name", required=True)
         command = groups[service].add_parser(
-            name, help=summary, description=summary, argument_default=argparse.SUPPRESS
+            name,
+            help=summary,
+            description=f"{summary} ({variable})",
+            argument_default=argparse.SUPPRESS,
         )
         command.add_argument("bot_id", metavar="BOT", help="the bot's ID")
         for argument in arguments:
@@ -1289,7 +1310,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 either = command.add_mutually_exclusive_group(required=True)
                 for choice in argument:
                     either.add_argument(choice, **_ARGUMENTS[choice])
-        usage = " ".join(command.format_usage().split()[2:]).replace("[-h] ", "")
+        usage = re.sub(r"\x1b\[[0-9;]*m", "", command.format_usage())  # Python 3.14 colours it
+        usage = " ".join(usage.replace("[-h] ", "").split()[2:])
         synopses.append(f"  {usage}\n      {summary} ({variable})")
     parser.epilog = "\n".join([*synopses, _EPILOG])
 
@@ -1321,7 +1343,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130  # as a shell says it
     if result is None:
         result = given or True  # what was posted
-    print(json.dumps({key: result} if key else _jsonable(result)))
+    try:
+        print(json.dumps({key: result} if key else _jsonable(result)), flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python tries, and complains, once more
+        print(f"botlists: standard output: {error.strerror}", file=sys.stderr)
+        return 1
     return 0
 
 
