@@ -248,7 +248,7 @@ def _seconds(name: str, value: Any) -> float:
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
     if not value >= 0:
         raise ValueError(f"{name} must be 0 or more")
-    return min(value, threading.TIMEOUT_MAX)
+    return min(value, 2e6)  # 23 days: systems count the milliseconds of a wait in 31 bits
 
 
 def _http_url(name: str, value: Any) -> Url:
@@ -375,8 +375,6 @@ class _Limit:
         than the budget.
         """
         ticket = object()
-        with self._lock:
-            self._queue.append(ticket)
         try:
             wait = self._take(ticket)
             while wait > 0:
@@ -396,12 +394,14 @@ class _Limit:
             with self._lock:
                 if ticket in self._queue:
                     self._queue.remove(ticket)
-                else:
+                elif len(self._free) < self.calls:  # as is not, where a request itself forked
                     self._free.append(time.monotonic() + self.window)
 
     def _take(self, ticket: object) -> float:
         """Take a slot, and return 0, if it's the ticket's turn; else the least time until then."""
         with self._lock:
+            if ticket not in self._queue:
+                self._queue.append(ticket)
             wait = self._wait(self._queue.index(ticket))
             if wait == 0:
                 self._free.popleft()
@@ -441,9 +441,13 @@ class _IdleConnections:
             raise queue.Empty from None
 
     def put(self, connection: Any, block: bool = True) -> None:
-        if len(self._connections) < 10:
+        sock = getattr(connection, "sock", None)
+        # What TLS has decrypted beyond an answer would be taken for the next one: urllib3 looks for
+        # such bytes on the network alone. Its own TLS within TLS, which is no socket, can't tell.
+        surplus = isinstance(sock, ssl.SSLSocket) and sock.pending()
+        if isinstance(sock, socket.socket) and not surplus and len(self._connections) < 10:
             self._connections.append(connection)
-        else:
+        elif connection is not None:
             connection.close()
 
 
@@ -454,8 +458,9 @@ class _HTTPResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
-        # Lines without a colon among the headers: urllib3 logs them, and a token may be in them.
+        # Header lines that cannot be read: urllib3 logs them, and a token may be in them.
         self.msg.set_payload("")
+        self.msg.defects.clear()
 
     def _read_status(self) -> Any:
         self._heads += 1
@@ -469,7 +474,10 @@ class _HTTPResponse(http.client.HTTPResponse):
         return cast(Any, super())._safe_read(amount)
 
     def _read_and_discard_trailer(self) -> None:
-        http.client.parse_headers(cast(Any, self.fp))  # which takes 100 lines at most
+        for _ in range(100):  # as many lines as Python takes of headers
+            if cast(Any, self.fp).readline(65536) in (b"\r\n", b"\n", b""):
+                return
+        raise http.client.HTTPException
 
 
 class _HTTPConnection(HTTPConnection):
@@ -531,7 +539,11 @@ def _environment_proxy(url: Url) -> Url | None:
     if not proxy or proxy_bypass(f"{host}:{port}") or _in_networks(host, proxies.get("no", "")):
         return None
     name = f"{url.scheme}_proxy or all_proxy in the environment"
-    return _http_url(name, proxy if "://" in proxy else f"http://{proxy}")
+    found = _http_url(name, proxy if "://" in proxy else f"http://{proxy}")
+    if found.scheme == "https" and _is_address(found):
+        # For this urllib3 checks the certificate's host in some versions, and fails in others.
+        raise ValueError(f"{name} must give the name of an https proxy, not its address")
+    return found
 
 
 def _in_networks(host: str, networks: str) -> bool:
@@ -546,29 +558,38 @@ def _in_networks(host: str, networks: str) -> bool:
     return False
 
 
-def _tls_context(host: str) -> ssl.SSLContext:
+def _is_address(url: Url) -> bool:
+    return re.fullmatch(r"([0-9]+\.){3}[0-9]+|\[.+\]", str(url.host)) is not None
+
+
+def _tls_context(url: Url) -> ssl.SSLContext | None:
     """Certificates are checked with the system's store, or that of SSL_CERT_FILE."""
+    if url.scheme == "http":
+        return None
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # Python's own default from 3.10 on
-    if re.fullmatch(r"[0-9.]+|\[.+\]", host):
-        # urllib3 compares IP addresses itself then; in 1.26 there would be no other way.
+    if _is_address(url):
+        # urllib3 compares addresses itself then; in 1.26 there would be no other way.
         context.check_hostname = False
     return context
 
 
 def _new_manager(url: Url, proxy: Url | None) -> PoolManager:
     """Connections of our own, through the proxy if there is one."""
-    context = _tls_context(str(url.host)) if url.scheme == "https" else None
     manager: PoolManager
     if proxy is None:
-        manager = PoolManager(ssl_context=context)
+        manager = PoolManager(ssl_context=_tls_context(url))
     else:
         headers = {}
         if proxy.auth:
             auth = unquote_to_bytes(proxy.auth if ":" in proxy.auth else proxy.auth + ":")
             headers["Proxy-Authorization"] = "Basic " + base64.b64encode(auth).decode()
-        proxy_url = proxy._replace(auth=None).url
-        manager = ProxyManager(proxy_url, proxy_headers=headers, ssl_context=context)
+        manager = ProxyManager(
+            proxy._replace(auth=None).url,
+            proxy_headers=headers,
+            proxy_ssl_context=_tls_context(proxy),
+            ssl_context=_tls_context(url),
+        )
     manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
     return manager
 
@@ -597,7 +618,8 @@ def _certificate_refused(reason: BaseException) -> bool:
 def _transport_error(error: exceptions.HTTPError, redact: Callable[[str], str]) -> TransportError:
     """urllib3's exception as ours: the one place that knows what its exceptions mean."""
     reason = _root_cause(error)
-    text = redact(re.sub(r"^(<[^>]*>|\w+\(.*?\)): ", "", str(reason))) or type(reason).__name__
+    said = str(reason.args[0] if len(reason.args) == 1 else reason)
+    text = redact(re.sub(r"^(<[^>]*>|\w+\(.*?\)): ", "", said)) or type(reason).__name__
     broken = isinstance(reason, (http.client.HTTPException, exceptions.InvalidHeader))
     broken = broken and not isinstance(reason, OSError)  # as a connection closed early is both
     if broken:
@@ -786,9 +808,10 @@ class _Client:
 
     def _redact(self, text: str) -> str:
         """`text` on one line, printable, without this client's secrets, and not without end."""
+        text = "".join(c if c.isprintable() else " " for c in text[:65536])
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, "***")
-        return "".join(c if c.isprintable() else " " for c in text[:65536]).strip()
+        return text.strip()
 
     def _request(
         self,

@@ -1046,9 +1046,10 @@ def test_a_secret_may_be_any_printable_ascii(token: str) -> None:
         assert peer.received[0].headers["Authorization"] == token
 
 
-@pytest.mark.parametrize("value", [0.5, 3, 1e9, float("inf"), 10**400])
+# The last but one: 2**32 ms and a little.
+@pytest.mark.parametrize("value", [0.5, 3, 1e9, float("inf"), 4294967.3, 10**400])
 def test_numbers_of_any_kind_are_fine_for_seconds(value: float) -> None:
-    with Peer(GOOD) as peer:
+    with Peer(slow(GOOD, 0.05)) as peer:
         assert dbots_at(peer, timeout=value, max_wait=value, retries=0).post_stats(1) == 1
 
 
@@ -1225,6 +1226,12 @@ def test_secrets_that_a_service_repeats_are_not_shown(
         assert TOKEN not in shown and KEY_OF_USER not in shown
 
 
+def test_a_secret_on_two_lines_is_not_shown() -> None:
+    with Peer(answer(400, b"no to\nken")) as peer, pytest.raises(botlists.BadRequest) as caught:
+        LBotsClient(BOT, "to ken", base_url=peer.url).post_stats(1)
+    assert str(caught.value) == "400: no ***"
+
+
 def test_a_secret_within_another_is_not_shown() -> None:
     with Peer(answer(400, {"message": "bad abc-def"})) as peer:
         client = DBotsClient(BOT, "abc", user_key="abc-def", base_url=peer.url)
@@ -1272,16 +1279,18 @@ def test_what_stands_in_place_of_an_answer_is_not_shown(
                     assert shown not in text_of(caught.value) + caplog.text
 
 
-@pytest.mark.parametrize("status", [200, 401])
+@pytest.mark.parametrize("line", ["@", " @", "From @", "A: b\r@"])
+@pytest.mark.parametrize("place", ["first", "last"])
 def test_header_lines_that_cannot_be_read_are_not_logged(
-    status: int, caplog: pytest.LogCaptureFixture
+    place: str, line: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    said = answer(status, {"guildCount": 1}).replace(b"\r\n\r\n", b"\r\n%b\r\n\r\n")
-    with Peer(say_and_close(said % TOKEN.encode())) as peer:
-        with contextlib.suppress(botlists.Unauthorized):
-            dbots_at(peer).post_stats(1)
-        assert len(peer.received) == 1
+    lines = [b"Content-Length: 0", line.replace("@", TOKEN).encode()]
+    if place == "first":
+        lines.reverse()
+    lines = [b"HTTP/1.1 401 No", *lines, b"", b""]
+    with Peer(say_and_close(b"\r\n".join(lines))) as peer, pytest.raises(botlists.Unauthorized):
+        dbots_at(peer).post_stats(1)
     assert "/stats" in caplog.text and TOKEN not in caplog.text
 
 
@@ -2253,6 +2262,27 @@ def test_a_request_in_flight_at_a_fork_counts(monkeypatch: pytest.MonkeyPatch) -
         waiting.join(30)
 
 
+def test_a_call_that_forks_goes_on_in_the_child(
+    monkeypatch: pytest.MonkeyPatch, naps: list[float]
+) -> None:
+    """As when a signal's handler forks: in a wait for the limit, or for the answer."""
+    def answer_in_child(connection: socket.socket) -> None:
+        botlists._after_fork()
+        connection.sendall(answer(body={**DONE, "favourites": 1}))
+
+    def sleep_in_child(seconds: float) -> None:
+        naps.append(seconds)
+        botlists._after_fork()
+
+    with Peer(answer_in_child) as peer:
+        lbots = lbots_at(peer)
+        monkeypatch.setattr(vars(botlists)["time"], "sleep", sleep_in_child)
+        for _ in range(5):
+            assert lbots.get_favourites() == 1
+        assert len(lbots._limits["favourites"]._free) == 3
+        assert naps
+
+
 def test_who_waits_in_the_parent_is_not_ahead_of_the_child(naps: list[float]) -> None:
     with Peer(answer(body={**DONE, "favourites": 1})) as peer:
         lbots = lbots_at(peer, max_wait=4)
@@ -2318,6 +2348,14 @@ def test_tls_with_a_trusted_authority(host: str, trusted: ssl.SSLContext) -> Non
         assert peer.connections == 1
 
 
+def test_what_stands_behind_an_answer_is_never_the_next_one(trusted: ssl.SSLContext) -> None:
+    for tls in (trusted, None):
+        said = [answer(200, "first").ljust(8192) + answer(200, "stale"), answer(200, "second")]
+        with Peer(*said, tls=tls) as peer:
+            dbots = dbots_at(peer)
+            assert (dbots.regenerate_key(), dbots.regenerate_key()) == ("first", "second")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize("own_pool", [False, True])
 @pytest.mark.parametrize("fault", ["unknown authority", "another host"])
@@ -2369,7 +2407,8 @@ def test_tls_before_1_2_is_not_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
     lax = ssl.create_default_context()
     lax.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED  # the default before Python 3.10
     monkeypatch.setattr(ssl, "create_default_context", lambda: lax)
-    assert botlists._tls_context("dbots.co").minimum_version == ssl.TLSVersion.TLSv1_2
+    context = botlists._tls_context(DBotsClient(BOT)._url)
+    assert context is not None and context.minimum_version == ssl.TLSVersion.TLSv1_2
 
 
 @pytest.mark.skipif(sys.version_info < (3, 8), reason="a Python that has no SSLKEYLOGFILE")
@@ -2605,6 +2644,42 @@ def test_a_proxys_words_are_cleaned(monkeypatch: pytest.MonkeyPatch, naps: list[
             DBotsClient(BOT, TOKEN).post_stats(1)
     assert caught.value.sent is False
     assert str(caught.value).isprintable() and TOKEN not in text_of(caught.value)
+
+
+def test_http_through_an_https_proxy(
+    trusted: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Peer(GOOD, tls=trusted) as proxy:  # which answers in place of the service
+        monkeypatch.setenv("http_proxy", f"https://u:p@localhost:{proxy.port}")
+        dbots = DBotsClient(BOT, TOKEN, base_url="http://lists.example")
+        assert [dbots.post_stats(1), dbots.post_stats(1)] == [1, 1]
+        assert proxy.received[0].path == f"http://lists.example/bots/{BOT}/stats"
+        assert proxy.received[0].headers["Proxy-Authorization"] == "Basic dTpw"
+        assert proxy.connections == 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_https_proxy_with_another_hosts_certificate(
+    scheme: str,
+    trusted: ssl.SSLContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    naps: list[float],
+) -> None:
+    with Peer(GOOD, tls=tls_context(tmp_path, OTHER_CERTIFICATE)) as proxy:
+        monkeypatch.setenv("all_proxy", f"https://u:p@localhost:{proxy.port}")
+        dbots = DBotsClient(BOT, user_key=KEY_OF_USER, base_url=f"{scheme}://dbots.co")
+        with pytest.raises(botlists.TransportError, match="not sent") as caught:
+            dbots.regenerate_key()
+        assert caught.value.sent is False
+        assert proxy.received == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_an_https_proxy_has_a_name(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", f"https://{host}:8443")
+    with pytest.raises(ValueError, match="https_proxy.* name of an https proxy"):
+        DBotsClient(BOT, TOKEN)
 
 
 def test_a_services_own_407_is_no_proxys(trusted: ssl.SSLContext) -> None:
