@@ -3021,7 +3021,12 @@ def test_a_result_that_cannot_be_written_is_an_error(sandbox: Sandbox) -> None:
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(HERE), "DBOTS_USER_KEY": sandbox.user_key},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(HERE),
+                "PYTHONUNBUFFERED": "",
+                "DBOTS_USER_KEY": sandbox.user_key,
+            },
             timeout=60,
             check=False,
         )
