@@ -1369,7 +1369,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         print(json.dumps({key: result} if key else _jsonable(result)), flush=True)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python tries, and complains, once more
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # or Python tries, and complains, once more
         print(f"botlists: standard output: {error.strerror}", file=sys.stderr)
         return 1
     return 0

@@ -614,6 +614,13 @@ def test_argparse_and_urllib_request_are_imported_only_when_needed() -> None:
     assert run("-c", script).stdout == "set()\n"
 
 
+def test_it_works_where_there_is_no_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "register_at_fork")
+    names = runpy.run_path(botlists.__file__)
+    with Peer(GOOD) as peer:
+        assert names["DBotsClient"](BOT, TOKEN, base_url=peer.url).post_stats(1) == 1
+
+
 def test_all_names_exist_and_are_documented() -> None:
     assert set(botlists.__all__) >= {"DBotsClient", "LBotsClient", "BotListError", "Favourite"}
     for name in botlists.__all__:
@@ -3013,25 +3020,33 @@ def test_a_command_that_repeats_says_nothing_of_it() -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a system without /dev/full")
-def test_a_result_that_cannot_be_written_is_an_error(sandbox: Sandbox) -> None:
+def test_a_result_that_cannot_be_written_is_an_error(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DBOTS_USER_KEY", sandbox.user_key)
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setenv("PYTHONUNBUFFERED", "")
+    line = ["--base-url", sandbox.dbots_url, "dbots", "get-log", BOT]
+    expected = "botlists: standard output: No space left on device\n"
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "botlists", "--base-url", sandbox.dbots_url, "dbots",
-             "get-log", BOT],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(HERE),
-                "PYTHONUNBUFFERED": "",
-                "DBOTS_USER_KEY": sandbox.user_key,
-            },
-            timeout=60,
-            check=False,
-        )
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert done.stderr.startswith("botlists: standard output: ")
+        monkeypatch.setattr(sys, "stdout", full)
+        assert botlists.main(line) == 1
+    assert capsys.readouterr().err == expected
+    with open("/dev/full", "w") as full, subprocess.Popen(
+        [sys.executable, "-m", "botlists", *line], stdout=full, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.communicate(timeout=30)[1] == expected
+        assert process.returncode == 1
+
+
+def test_an_interrupt_is_130(
+    command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(client: DBotsClient) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DBotsClient, "get_log", interrupt)
+    assert command(f"dbots get-log {BOT}") == (130, None, "botlists: interrupted\n")
 
 
 def test_a_command_that_is_interrupted_is_one_line_and_130() -> None:
