@@ -450,6 +450,10 @@ class _IdleConnections:
         elif connection is not None:
             connection.close()
 
+    def __del__(self) -> None:
+        for connection in self._connections:  # as urllib3 2 does, and 1.26 does not
+            connection.close()
+
 
 class _HTTPResponse(http.client.HTTPResponse):
     """Closes the gaps that http.client leaves to a hostile service."""

@@ -38,6 +38,7 @@ import threading
 import time
 import traceback
 import types
+import warnings
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple, Union
@@ -899,6 +900,17 @@ def test_close_ends_the_connections_and_a_later_call_opens_one() -> None:
         assert peer.connections == 2
         dbots.close()
         dbots.close()
+
+
+def test_a_client_that_is_forgotten_closes_its_connections() -> None:
+    with Peer(GOOD) as peer, warnings.catch_warnings(record=True) as seen:
+        gc.collect()
+        warnings.simplefilter("always")
+        del seen[:]
+        dbots_at(peer).post_stats(1)
+        gc.collect()
+        assert peer.ended.wait(5)
+        assert [str(warning.message) for warning in seen] == []
 
 
 # Results
