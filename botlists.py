@@ -217,7 +217,7 @@ def _count(name: str, value: Any) -> int:
         number = None
     if number is None or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
-    if number < 0 or number.bit_length() > 10000:  # json would refuse such a one, too late
+    if number < 0 or number.bit_length() > 10000:  # json would refuse it, only later
         raise ValueError(f"{name} must be from 0 to 2**10000")
     return int(number)  # an enum's member, say, prints as something else
 
@@ -322,10 +322,11 @@ def _datetime(text: str) -> datetime:
     parts = re.fullmatch(rf"({date})(?:(\.[0-9]{{1,6}})[0-9]*)?(Z|[+-][0-9:]{{5}})?", text)
     if parts is None:
         return _http_date(text)
-    seconds, fraction, zone = parts.groups(".")
-    try:  # with microseconds and an offset, the one form that all Pythons read alike
-        offset = zone if zone[0] in "+-" else "+00:00"
-        return _utc(datetime.fromisoformat(seconds + fraction.ljust(7, "0") + offset))
+    seconds, fraction, zone = parts.groups("")
+    fraction = (fraction or ".").ljust(7, "0")
+    zone = "+00:00" if zone in ("", "Z") else zone
+    try:  # in the one form, with microseconds and an offset, that all Pythons read alike
+        return _utc(datetime.fromisoformat(seconds + fraction + zone))
     except (ValueError, OverflowError):
         raise ValueError("a date is not in a known form") from None
 
