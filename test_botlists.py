@@ -912,7 +912,7 @@ def test_a_client_that_is_forgotten_closes_its_connections() -> None:
         assert peer.ended.wait(5)
         assert [str(warning.message) for warning in seen] == []
         # On urllib3 2 its own pools do it; so here is what does it on 1.26.
-        connection = urllib3.connection.HTTPConnection("127.0.0.1", peer.port)
+        connection = botlists._HTTPConnection("127.0.0.1", peer.port)
         connection.connect()
         idle = botlists._IdleConnections(1)
         idle.put(connection)
