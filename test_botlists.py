@@ -296,19 +296,23 @@ class Server:
         self.listener.listen(128)
         self.port = self.listener.getsockname()[1]
         self.sockets: list[socket.socket] = []
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.ending = False
+        self.acceptor = threading.Thread(target=self.accept, daemon=True)
+        self.acceptor.start()
 
     @property
     def url(self) -> str:
         return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     def accept(self) -> None:
-        with contextlib.suppress(OSError):  # when closed
-            while True:
-                connection, _ = self.listener.accept()
-                self.connections += 1
-                self.sockets.append(connection)
-                threading.Thread(target=self.run, args=(connection,), daemon=True).start()
+        while True:
+            connection, _ = self.listener.accept()
+            if self.ending:
+                connection.close()
+                return
+            self.connections += 1
+            self.sockets.append(connection)
+            threading.Thread(target=self.run, args=(connection,), daemon=True).start()
 
     def run(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):  # a client may go away at any time
@@ -332,8 +336,10 @@ class Server:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
+        # Awake, or it could go on to accept for the next server, whose socket has the same number.
+        self.ending = True
+        socket.create_connection(("127.0.0.1", self.port)).close()
+        self.acceptor.join()
         self.listener.close()
         self.hang_up()
 
