@@ -308,16 +308,24 @@ def _nullable(fields: dict[str, Any], kind: type[T], name: str) -> T | None:
     return None if fields.get(name, "") is None else _field(fields, kind, name)
 
 
-def _http_date(text: str) -> datetime:
-    """An aware UTC datetime from the form of HTTP's headers, which LBots uses in answers too."""
+def _utc(parse: Callable[[str], datetime], text: str) -> datetime:
+    """What `parse` makes of `text`, aware and in UTC."""
     try:
-        return _utc(email.utils.parsedate_to_datetime(text))
+        time_ = parse(text)
+        if time_.tzinfo is None:
+            return time_.replace(tzinfo=timezone.utc)
+        return time_.astimezone(timezone.utc)
     except (ValueError, TypeError, IndexError, OverflowError):  # each from some version or text
         raise ValueError("a date is not in a known form") from None
 
 
+def _http_date(text: str) -> datetime:
+    """From the form of HTTP's headers, which LBots uses in answers too."""
+    return _utc(email.utils.parsedate_to_datetime, text)
+
+
 def _datetime(text: str) -> datetime:
-    """An aware UTC datetime from the form of JavaScript's JSON, or else of HTTP's headers."""
+    """From the form of JavaScript's JSON, or else of HTTP's headers."""
     date = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"
     parts = re.fullmatch(rf"({date})(?:(\.[0-9]{{1,6}})[0-9]*)?(Z|[+-][0-9:]{{5}})?", text)
     if parts is None:
@@ -325,16 +333,8 @@ def _datetime(text: str) -> datetime:
     seconds, fraction, zone = parts.groups("")
     fraction = (fraction or ".").ljust(7, "0")
     zone = "+00:00" if zone in ("", "Z") else zone
-    try:  # in the one form, with microseconds and an offset, that all Pythons read alike
-        return _utc(datetime.fromisoformat(seconds + fraction + zone))
-    except (ValueError, OverflowError):
-        raise ValueError("a date is not in a known form") from None
-
-
-def _utc(time_: datetime) -> datetime:
-    if time_.tzinfo is None:
-        return time_.replace(tzinfo=timezone.utc)
-    return time_.astimezone(timezone.utc)
+    # In the one form, with microseconds and an offset, that all Pythons read alike.
+    return _utc(datetime.fromisoformat, seconds + fraction + zone)
 
 
 # Requests: all that is known of urllib3, JSON, limits and repeats.
