@@ -272,13 +272,15 @@ def _shards(guild_counts: Any, shard_count: Any) -> tuple[list[tuple[int, int]],
         items = list(guild_counts.items())
         if shard_count is None:
             raise ValueError("shard_count is required with a mapping")
-    elif hasattr(type(guild_counts), "__getitem__") and not isinstance(
-        guild_counts, (str, bytes, bytearray)
-    ):
-        items = list(enumerate(guild_counts))
-        shard_count = len(items) if shard_count is None else shard_count
     else:
-        raise TypeError("guild_counts must be a sequence or a mapping of integers")
+        text = isinstance(guild_counts, (str, bytes, bytearray))
+        try:
+            if text or not hasattr(type(guild_counts), "__getitem__"):
+                raise TypeError
+            items = list(enumerate(guild_counts))  # a single number of numpy's cannot be iterated
+        except TypeError:
+            raise TypeError("guild_counts must be a sequence or a mapping of integers") from None
+        shard_count = len(items) if shard_count is None else shard_count
     total = _count("shard_count", shard_count)
     shards = [(_count("shard_id", key), _count("guild_counts", value)) for key, value in items]
     if not shards:

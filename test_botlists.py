@@ -968,7 +968,7 @@ BAD_CALLS: list[tuple[str, Callable[[Any, Any], object]]] = [
     *(("guild_count", lambda d, lb, v=v: lb.post_stats(v)) for v in COUNTS),
     *(
         ("shard_id", lambda d, lb, v=v: lb.post_stats(1, shard_id=v, shard_count=4))
-        for v in [*(c for c in COUNTS if c is not None), 4, 5, HUGE[0]]
+        for v in [*(c for c in COUNTS if c is not None), 4, 5]
     ),
     *(
         ("shard_count", lambda d, lb, v=v: lb.post_stats(1, shard_id=0, shard_count=v))
@@ -979,7 +979,8 @@ BAD_CALLS: list[tuple[str, Callable[[Any, Any], object]]] = [
     ("shard_id", lambda d, lb: lb.post_stats(1, shard_id=-1)),
     *(
         ("guild_counts", lambda d, lb, v=v: lb.post_shard_stats(v))
-        for v in [5, None, "12", b"12", bytearray(b"12"), {1, 2}, iter([1]), list, [], object()]
+        for v in [5, None, "12", b"12", bytearray(b"12"), {1, 2}, iter([1]), list, [], object(),
+                  re.match("", "")]  # which, as numbers of numpy's, has items and is no sequence
     ),
     *(("guild_counts", lambda d, lb, v=v: lb.post_shard_stats([1, v])) for v in COUNTS),
     ("guild_counts", lambda d, lb: lb.post_shard_stats({}, shard_count=1)),
@@ -987,7 +988,6 @@ BAD_CALLS: list[tuple[str, Callable[[Any, Any], object]]] = [
     ("shard_count", lambda d, lb: lb.post_shard_stats({0: 1})),
     ("shard_count", lambda d, lb: lb.post_shard_stats([1, 2], shard_count=1)),
     ("shard_count", lambda d, lb: lb.post_shard_stats([1, 2], shard_count=0)),
-    ("guild_counts", lambda d, lb: lb.post_shard_stats([1, HUGE[0]])),
     ("shard_count", lambda d, lb: lb.post_shard_stats({1: 1}, shard_count=1)),
     ("shard_count", lambda d, lb: lb.post_shard_stats([1], shard_count=1.0)),
     ("shard_id", lambda d, lb: lb.post_shard_stats({-1: 1}, shard_count=1)),
