@@ -792,15 +792,16 @@ class _Client:
             return self._route
 
     def _new_route(self) -> _Route:
-        http = self._url.scheme == "http"
+        plain = self._url.scheme == "http"
         if self._pool is not None:
-            forwarded = http and isinstance(self._pool, ProxyManager)
+            forwarded = plain and isinstance(self._pool, ProxyManager)
             return _Route(self._pool, self.base_url, forwarded)
         # The one pool that all requests need, without what a manager adds to each.
         pool = _new_manager(self._url, self._proxy).connection_from_url(self.base_url)
-        if http and self._proxy is not None:
-            return _Route(pool, self.base_url, True)
-        return _Route(pool, (self._url.path or "").rstrip("/"), False)
+        forwarded = plain and self._proxy is not None
+        return _Route(
+            pool, self.base_url if forwarded else (self._url.path or "").rstrip("/"), forwarded
+        )
 
     def _after_fork(self) -> None:
         """In a child: start without connections and locks, which are the parent's."""
