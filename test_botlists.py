@@ -3247,7 +3247,7 @@ def demonstrate() -> None:
 
 def serve(port: int) -> None:
     """Keep a sandbox up until Ctrl-C, and say how to use it."""
-    with Sandbox(port) as box:
+    with contextlib.suppress(KeyboardInterrupt), Sandbox(port) as box:
         print("Both services are up, with one bot. In another terminal, or a script of yours:")
         print("from botlists import DBotsClient, LBotsClient")
         print(
@@ -3258,8 +3258,7 @@ def serve(port: int) -> None:
             f"lbots = LBotsClient({BOT}, {box.lbots_token!r}, base_url={box.lbots_url!r})\n"
         )
         print(f"User {FAN} has favourited the bot. Ctrl-C ends it.", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        threading.Event().wait()
 
 
 if __name__ == "__main__":
