@@ -49,7 +49,7 @@ setup(
         "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3 :: Only",
-        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(7, 14)),
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(7, 15)),
         "Topic :: Communications :: Chat",
         "Topic :: Internet :: WWW/HTTP",
         "Topic :: Software Development :: Libraries :: Python Modules",
