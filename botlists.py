@@ -46,7 +46,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Callable, ClassVar, NamedTuple, TypeVar
 from urllib.parse import unquote_to_bytes
 
-from urllib3 import PoolManager, ProxyManager, Timeout, exceptions
+from urllib3 import PoolManager, ProxyManager, Retry, Timeout, exceptions
 from urllib3.connection import port_by_scheme
 from urllib3.util import parse_url
 from urllib3.util.proxy import connection_requires_http_tunnel
@@ -294,6 +294,8 @@ def _shards(guild_counts: Any, shard_count: Any) -> tuple[list[tuple[int, int]],
 
 _BODY_LIMIT = 16 * 2**20  # bytes of an answer: far more than any document, and no harm to a host
 
+_NO_RETRIES = Retry(False)  # nor redirects; made once, since for False urllib3 makes one each time
+
 # By ssl or by urllib3, in whichever version: all errors about a certificate are ValueErrors.
 _CERTIFICATE_REFUSED = ValueError
 _UNSENT = (
@@ -307,9 +309,9 @@ _UNSENT = (
 def _utc(text: str) -> datetime:
     """Parse a date as in JavaScript's JSON or, which is LBots' way too, in HTTP's headers."""
     try:
-        if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?(Z|[+-]\d\d:\d\d)", text, re.A):
+        if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?(Z|[+-]\d\d:\d\d)", text):
             date = datetime.fromisoformat(text.replace("Z", "+00:00"))
-        elif re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", text, re.A):
+        elif re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", text):
             date = email.utils.parsedate_to_datetime(text)
         else:
             raise ValueError
@@ -415,7 +417,7 @@ def _new_manager(url: Url) -> PoolManager:
     """For connections of our own to `url`, through the proxy that the environment names."""
     options: dict[str, Any] = {"maxsize": 32}  # idle connections to keep: one for each busy thread
     if url.scheme == "https":
-        # As urllib3 makes it, but once: it reads the system's certificates for each connection.
+        # As urllib3 makes it, but once: version 2 reads all certificates for each connection.
         options["ssl_context"] = create_urllib3_context()
         options["ssl_context"].load_default_certs()
     proxy = _environment_proxy(url)
@@ -522,9 +524,7 @@ class _Client:
             raise ValueError("base_url must have no credentials, query or fragment")
         self.base_url = base_url.rstrip("/")
         seconds = _seconds("timeout", timeout)
-        if seconds == 0:
-            raise ValueError("timeout must be more than 0")
-        self._timeout = Timeout(connect=seconds, read=seconds)
+        self._timeout = Timeout(connect=seconds, read=seconds)  # which refuses 0
         self._retries = _count("retries", retries)
         self._max_wait = _seconds("max_wait", max_wait)
         if not (pool is None or isinstance(pool, PoolManager)):
@@ -624,7 +624,7 @@ class _Client:
                 self._prefix + path,
                 body=body,
                 headers=headers,
-                retries=False,
+                retries=_NO_RETRIES,
                 redirect=False,
                 assert_same_host=False,  # a forwarded request is for another host than the proxy
                 timeout=self._timeout,
@@ -656,8 +656,7 @@ class _Client:
         # Where no connection was made, the system's error says why; urllib3 names an object.
         said = reason.__context__ if isinstance(reason.__context__, OSError) else reason
         text = str(said.args[-1] if said.args else said)
-        # What a proxy refuses has no type of its own.
-        refused = type(reason) is OSError and text.startswith("Tunnel connection failed")
+        refused = text.startswith("Tunnel connection failed")  # by a proxy; it has no type
         sent = not (refused or isinstance(reason, _UNSENT))
         timed_out = isinstance(reason, (exceptions.TimeoutError, socket.timeout))
         if isinstance(reason, exceptions.NewConnectionError):
