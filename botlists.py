@@ -75,7 +75,7 @@ def __dir__() -> list[str]:
 
 
 class BotListError(Exception):
-    """The base of all errors that a call can raise, of `service` "DBots" or "LBots".
+    """The base of all failures of a call to `service`, "DBots" or "LBots".
 
     Its text is one line of at most 300 characters, without secrets.
     """
@@ -266,7 +266,7 @@ def _http_url(name: str, value: Any) -> Url:
             url = parse_url(value)
             if url.host:
                 return url
-    raise ValueError(f"{name} must be a URL that starts with http:// or https:// and names a host")
+    raise ValueError(f"{name} must be an ASCII URL, http:// or https://, with a host")
 
 
 def _shards(guild_counts: Any, shard_count: Any) -> tuple[list[tuple[int, int]], int]:
@@ -280,7 +280,9 @@ def _shards(guild_counts: Any, shard_count: Any) -> tuple[list[tuple[int, int]],
         shard_count = len(items) if shard_count is None else shard_count
     else:
         raise TypeError("guild_counts must be a sequence or a mapping of integers")
-    shards = [(_count("shard_id", key), _count("guild_counts", value)) for key, value in items]
+    shards = [
+        (_count("shard_id", key), _count("each of guild_counts", value)) for key, value in items
+    ]
     if not shards:
         raise ValueError("guild_counts must name at least one shard")
     total = _count("shard_count", shard_count)
@@ -296,7 +298,7 @@ _BODY_LIMIT = 16 * 2**20  # bytes of an answer: far more than any document, and 
 
 _NO_RETRIES = Retry(False)  # nor redirects; made once, since for False urllib3 makes one each time
 
-# By ssl or by urllib3, in whichever version: all errors about a certificate are ValueErrors.
+# Whether ssl or urllib3 raises it, an error about a certificate is a ValueError.
 _CERTIFICATE_REFUSED = ValueError
 _UNSENT = (
     exceptions.NewConnectionError,
@@ -307,7 +309,7 @@ _UNSENT = (
 
 
 def _utc(text: str) -> datetime:
-    """Parse a date as in JavaScript's JSON or, which is LBots' way too, in HTTP's headers."""
+    """Parse a date as DBots writes it, in JavaScript's JSON, or LBots, as in HTTP's headers."""
     try:
         if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?(Z|[+-]\d\d:\d\d)", text):
             date = datetime.fromisoformat(text.replace("Z", "+00:00"))
@@ -321,7 +323,7 @@ def _utc(text: str) -> datetime:
 
 
 class _Answer(NamedTuple):
-    """An answer, whose `json`, or the part of it that stands there, must be as documented."""
+    """An answer, or with another `json` a part of one, whose fields must be as documented."""
 
     service: str
     status: int
@@ -336,9 +338,8 @@ class _Answer(NamedTuple):
 
     def field(self, kind: type[T], *names: str, default: T | None = None) -> T:
         """The first of `names` that is there, which must be of just this `kind`: True is no int."""
-        missing = object()
-        found = (self.get(name, missing) for name in names)
-        value = next((value for value in found if value is not missing), default)
+        fields = self.json if isinstance(self.json, dict) else {}
+        value = next((fields[name] for name in names if name in fields), default)
         if type(value) is not kind:
             raise self.invalid(f"{names[0]} is missing, or not of type {kind.__name__}")
         return value
@@ -365,9 +366,10 @@ class _Limit:
         for _ in range(calls):
             self._free_at.put(0.0)
 
-    def wait(self) -> float:
-        """Seconds until a slot is free, as far as that is known."""
-        return max(min(self._free_at.queue, default=0.0) - time.monotonic(), 0.0)
+    def next_turn(self) -> float:
+        """Seconds until a slot is free, as known to one who holds one: at most a window."""
+        now = time.monotonic()
+        return max(min(self._free_at.queue, default=now + self.window) - now, 0.0)
 
     @contextlib.contextmanager
     def slot(self, request: str, patience: float) -> Iterator[float]:
@@ -378,11 +380,11 @@ class _Limit:
         started = time.monotonic()
         try:
             free_at = self._free_at.get(timeout=patience)
-        except queue.Empty:  # all are held, and taken for one window after their answers
+        except queue.Empty:  # all are held, and none is free sooner than a window from now
             raise self._too_late(self.window) from None
         used = False
         try:
-            wait = max(free_at - started, 0.0)
+            wait = max(free_at - started, 0.0)  # what it takes of `patience`
             if wait > patience:
                 raise self._too_late(free_at - time.monotonic())
             if wait >= 1:
@@ -417,7 +419,8 @@ def _new_manager(url: Url) -> PoolManager:
     """For connections of our own to `url`, through the proxy that the environment names."""
     options: dict[str, Any] = {"maxsize": 32}  # idle connections to keep: one for each busy thread
     if url.scheme == "https":
-        # As urllib3 makes it, but once: version 2 reads all certificates for each connection.
+        # As urllib3 makes it, but once: version 2 reads all certificates for each connection. Not
+        # ssl.create_default_context(), with which version 1.26 refuses addresses as hosts.
         options["ssl_context"] = create_urllib3_context()
         options["ssl_context"].load_default_certs()
     proxy = _environment_proxy(url)
@@ -441,7 +444,7 @@ def _reason(error: BaseException) -> BaseException:
 
 
 def _unquoting(error: exceptions.HTTPError) -> exceptions.HTTPError:
-    """`error`, or where it quotes what came in place of an answer, one fit for tracebacks."""
+    """`error`; or in place of one of http.client's, which quote what came, one without words."""
     reason = _reason(error)
     if isinstance(reason, http.client.HTTPException) and not isinstance(reason, OSError):
         return exceptions.ProtocolError(type(reason).__name__)
@@ -450,21 +453,20 @@ def _unquoting(error: exceptions.HTTPError) -> exceptions.HTTPError:
 
 def _read(response: BaseHTTPResponse) -> bytes:
     """The body; of one that is too long only its beginning, and the connection is dropped."""
-    pieces: list[bytes] = []
-    size = 0
+    body = bytearray()
     for piece in response.stream(65536):
-        pieces.append(piece)
-        size += len(piece)
-        if size > _BODY_LIMIT:
+        body += piece
+        if len(body) > _BODY_LIMIT:
             response.close()
+            response.release_conn()  # else a `pool` that blocks would wait for it for ever
             break
-    return b"".join(pieces)
+    return bytes(body)
 
 
 def _plain_words(body: bytes) -> str:
     """A short body in words, not a page or JSON; a lone word of letters only, not a key."""
     text = " ".join(body.decode(errors="replace").split()) if len(body) <= 200 else ""
-    words = re.fullmatch('[A-Za-z]+[.!]?|[^<>{}["][^<>{}]* [^<>{}]*', text)
+    words = re.fullmatch('(?!true|false|null)[A-Za-z]+[.!]?|[^<>{}["][^<>{}]* [^<>{}]*', text)
     return text if words and text.isprintable() else ""
 
 
@@ -476,7 +478,7 @@ def _retry_after(value: str) -> float | None:
         seconds = _utc(value).timestamp() - time.time()
     except ValueError:
         return None
-    return seconds if seconds >= 0 else None
+    return seconds if seconds >= 0 else None  # for a date that has passed
 
 
 def _may_repeat(error: BotListError, once: bool) -> bool:
@@ -496,7 +498,10 @@ def _pause(error: BotListError, attempt: int, limit: _Limit | None) -> float:
         pause = error.retry_after
     elif isinstance(error, TooManyRequests) and limit is not None:
         pause = limit.window
-    return pause if limit is None else max(pause, limit.wait())
+    return pause if limit is None else max(pause, limit.next_turn())
+
+
+_clients: weakref.WeakSet[_Client] = weakref.WeakSet()  # for what a forked child must renew
 
 
 class _Client:
@@ -524,7 +529,7 @@ class _Client:
             raise ValueError("base_url must have no credentials, query or fragment")
         self.base_url = base_url.rstrip("/")
         seconds = _seconds("timeout", timeout)
-        self._timeout = Timeout(connect=seconds, read=seconds)  # which refuses 0
+        self._timeout = Timeout(connect=seconds, read=seconds)  # urllib3 refuses 0
         self._retries = _count("retries", retries)
         self._max_wait = _seconds("max_wait", max_wait)
         if not (pool is None or isinstance(pool, PoolManager)):
@@ -559,8 +564,8 @@ class _Client:
     def _new_limits(self) -> dict[str, _Limit]:
         return {name: _Limit(self._SERVICE, *limit) for name, limit in self._LIMITS.items()}
 
-    def _after_fork(self) -> None:
-        """In a child: forget what is the parent's, connections and locks, which may be held."""
+    def _forget_parent(self) -> None:
+        """In a forked child: renew connections, and locks, which the parent may have held."""
         idle = self._pool.pool
         if idle is not None:
             queue.LifoQueue.__init__(idle, idle.maxsize)  # in place, with new locks
@@ -614,7 +619,7 @@ class _Client:
     def _attempt(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None
     ) -> _Answer:
-        if self._pool.pool is None:  # closed; by urllib3 1.26, too, where a manager has too many
+        if self._pool.pool is None:  # by close(), or by urllib3 1.26 to make room for other hosts
             self._pool = self._manager.connection_from_url(self.base_url)
         status: int | str = "no answer"
         started = time.monotonic()
@@ -647,11 +652,11 @@ class _Client:
         except (ValueError, RecursionError):
             document = None  # as good as null: no answer is documented as that
         answer = _Answer(self._SERVICE, response.status, content, document)
-        self._check(answer, response)
+        self._raise_for_status(answer, response)
         return answer
 
     def _transport_error(self, error: exceptions.HTTPError) -> TransportError:
-        """urllib3's exception as ours: the one place that knows what its exceptions mean."""
+        """urllib3's exception as ours."""
         reason = _reason(error)
         # Where no connection was made, the system's error says why; urllib3 names an object.
         said = reason.__context__ if isinstance(reason.__context__, OSError) else reason
@@ -664,7 +669,7 @@ class _Client:
         kind = TransportTimeout if timed_out else TransportError
         return kind(self._SERVICE, f"{'no complete answer' if sent else 'not sent'}: {text}", sent)
 
-    def _check(self, answer: _Answer, response: BaseHTTPResponse) -> None:
+    def _raise_for_status(self, answer: _Answer, response: BaseHTTPResponse) -> None:
         """Raise the error that the answer is, if it is one."""
         if len(answer.body) > _BODY_LIMIT:
             raise answer.invalid("a body of more than 16 MiB")
@@ -691,12 +696,9 @@ class _Client:
             answer.field(type_, name)
 
 
-_clients: weakref.WeakSet[_Client] = weakref.WeakSet()
-
-
 def _after_fork() -> None:
     for client in _clients:
-        client._after_fork()
+        client._forget_parent()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
@@ -822,11 +824,11 @@ class DBotsClient(_Client):
 
     def _api(self, method: str, payload: dict[str, Any] | None = None) -> ApiDocument:
         answer = self._request(method, f"/bots/{self.bot_id}/api", "user_key", payload)
-        null = answer.get("voteWebhookURL") is None  # or left out, as it is until one is set
+        unset = answer.get("voteWebhookURL") is None  # null, or left out, as until one is set
         return ApiDocument(
             answer.field(str, "_id"),
             answer.field(str, "token"),
-            None if null else answer.field(str, "voteWebhookURL"),
+            None if unset else answer.field(str, "voteWebhookURL"),
         )
 
 
@@ -876,8 +878,8 @@ class LBotsClient(_Client):
             payload["shard_id"] = _count("shard_id", shard_id)
         if shard_count is not None:
             payload["shard_count"] = _count("shard_count", shard_count)
-        if shard_count is not None and payload.get("shard_id", 0) >= payload["shard_count"]:
-            raise ValueError("shard_count must be at least 1, and more than shard_id")
+            if payload.get("shard_id", 0) >= payload["shard_count"]:
+                raise ValueError("shard_count must be at least 1, and more than shard_id")
         self._request("POST", f"/bots/{self.bot_id}/stats", "token", payload, limit_name="stats")
 
     def post_shard_stats(
@@ -929,8 +931,8 @@ class LBotsClient(_Client):
         user = _snowflake("user_id", user_id)
         answer = self._request("GET", f"/bots/{self.bot_id}/favourites/user/{user}", "token")
         favourited = answer.field(bool, "favourited", "favorited")
-        null = answer.get("time", "") is None  # as documented; to leave it out is not
-        return Favourite(int(user), favourited, None if null else answer.date("time"))
+        unknown = answer.get("time", "") is None  # null is documented, a missing key is not
+        return Favourite(int(user), favourited, None if unknown else answer.date("time"))
 
     has_favorited = has_favourited
 
@@ -952,7 +954,7 @@ _EPILOG = """
 A command's secret comes from the environment: DBOTS_TOKEN, DBOTS_USER_KEY or
 LBOTS_TOKEN. Its result is one JSON object on standard output, an error one line
 on standard error. Exit status: 0; 1 if the service or the way to it failed; 2
-for wrong usage or a missing variable.
+for wrong usage or a missing variable; 130 on Ctrl-C.
 
 example:
   LBOTS_TOKEN=... botlists lbots post-stats 264811613708746752 893
@@ -960,7 +962,7 @@ example:
 
 
 def _add_commands(dbots: Callable[..., Any], lbots: Callable[..., Any]) -> None:
-    """Each command: its credential, what it does, and the name of a result that has none."""
+    """Each command: its credential, what it does, and the key of a result that has no fields."""
     command = dbots("post-stats", "token", "post the number of guilds", "guild_count")
     command.add_argument("guild_count", metavar="N", type=int, help="the number of guilds")
     dbots("get-log", "user_key", "show the changes of the bot's page")
@@ -969,7 +971,9 @@ def _add_commands(dbots: Callable[..., Any], lbots: Callable[..., Any]) -> None:
     command = dbots("edit-api", "user_key", "set or clear the vote webhook")
     url = command.add_mutually_exclusive_group(required=True)
     url.add_argument("--vote-webhook-url", metavar="URL", help="where votes are sent to")
-    url.add_argument("--clear", dest="vote_webhook_url", action="store_const", const=None)
+    url.add_argument(
+        "--clear", dest="vote_webhook_url", action="store_const", const=None, help="send none"
+    )
     command = lbots("post-stats", "token", "post the number of guilds, of all or of a shard")
     command.add_argument("guild_count", metavar="N", type=int, help="the number of guilds")
     command.add_argument("--shard-id", metavar="I", type=int, help="the shard, from 0")
@@ -1001,7 +1005,7 @@ def _parser() -> argparse.ArgumentParser:
     services = parser.add_subparsers(metavar="SERVICE", required=True)
 
     def service(prefix: str, client: type[_Client]) -> Callable[..., Any]:
-        text = f"the commands of {client._SERVICE}, each with the variable of its secret"
+        text = f"the commands of {client._SERVICE}, each with the variable that has its secret"
         group = services.add_parser(prefix, help=text, description=text)
         commands = group.add_subparsers(metavar="COMMAND", required=True)
 
@@ -1028,7 +1032,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show_progress(done: int, total: int) -> None:
-    end = "\n" if done == total else "\r"  # what comes next, an error too, starts over it
+    end = "\n" if done == total else "\r"  # so that the next count, or an error, overwrites it
     print(f"{done} of {total} shards", end=end, file=sys.stderr, flush=True)
 
 
@@ -1051,16 +1055,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     client_class, method, credential, variable, result_name = given.pop("call")
     settings = ("bot_id", "base_url", "timeout", "retries", "max_wait")
     of_client = {name: given.pop(name) for name in settings if name in given}
-    posted = dict(given)
-    if "guild_counts" in given and sys.stderr.isatty():
-        given["progress"] = _show_progress
+    shown = {"progress": _show_progress} if "guild_counts" in given and sys.stderr.isatty() else {}
     _log.addHandler(logging.NullHandler())  # so that an error is one line and no warnings before
     try:
         if variable not in os.environ:
             raise ValueError(f"the environment variable {variable} is not set")
         of_client[credential] = _secret(variable, os.environ[variable])
         with client_class(**of_client) as client:
-            result = method(client, **given)
+            result = method(client, **given, **shown)
     except BotListError as error:
         print(f"botlists: {error}", file=sys.stderr)
         return 1
@@ -1069,7 +1071,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130  # as a shell says it
     if result is None:
-        result = posted or True
+        result = given or True
     print(json.dumps({result_name: result} if result_name else _jsonable(result)))
     return 0
 
