@@ -68,6 +68,7 @@ _log = logging.getLogger("botlists")
 
 
 def __dir__() -> list[str]:
+    """The public names only, for completion."""
     return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
@@ -171,29 +172,26 @@ _ERRORS: dict[int, type[APIError]] = {
 
 
 class Favourite(NamedTuple):
-    """Whether a user has favourited the bot in this quarter; true if so."""
+    """Whether a user has favourited the bot in this quarter, true if so, and when: UTC or None."""
 
     user_id: int
     favourited: bool
     time: datetime | None
-    """When, in UTC; None if not, or not known."""
 
     def __bool__(self) -> bool:
         return self.favourited
 
 
 class ApiDocument(NamedTuple):
-    """What DBots keeps for a bot's use of its API. The repr hides the token."""
+    """A bot's API token and vote webhook, as DBots keeps them. The repr hides the token."""
 
     bot_id: str
     token: str
     vote_webhook_url: str | None
 
     def __repr__(self) -> str:
-        return (
-            f"ApiDocument(bot_id={self.bot_id!r}, token='***', "
-            f"vote_webhook_url={self.vote_webhook_url!r})"
-        )
+        url = self.vote_webhook_url
+        return f"ApiDocument(bot_id={self.bot_id!r}, token='***', vote_webhook_url={url!r})"
 
 
 class AuditChange(NamedTuple):
@@ -233,7 +231,7 @@ def _count(name: str, value: Any) -> int:
 
 
 def _snowflake(name: str, value: Any) -> str:
-    """An ID as Discord gives them: 64 bits, more than JavaScript's numbers hold, so often a str."""
+    """A Discord ID, given as an int or as a str of digits, as the str that a path needs."""
     if isinstance(value, str):
         # int() alone would accept other scripts' digits, signs, underscores and spaces.
         if not re.fullmatch("[0-9]{1,20}", value):
@@ -253,9 +251,9 @@ def _secret(name: str, value: Any) -> str:
 def _seconds(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
-    if not value >= 0:
+    if not value >= 0:  # NaN too
         raise ValueError(f"{name} must be 0 or more")
-    return min(value, 1e6)  # 11 days: systems count the milliseconds of a wait in 31 bits
+    return min(value, 1e6)  # 11 days: some systems hold a wait's milliseconds in 31 bits
 
 
 def _http_url(name: str, value: Any) -> Url:
@@ -286,25 +284,23 @@ def _shards(guild_counts: Any, shard_count: Any) -> tuple[list[tuple[int, int]],
     if not shards:
         raise ValueError("guild_counts must name at least one shard")
     total = _count("shard_count", shard_count)
-    if max(shards)[0] >= total:
+    if max(shard_id for shard_id, _ in shards) >= total:
         raise ValueError("shard_count must be greater than every shard_id in guild_counts")
     return shards, total
 
 
-# Requests: all that is known of urllib3, JSON, limits and repeats.
+# Requests: what both clients share, and all that is known of JSON, limits and repeats.
 
 
-_BODY_LIMIT = 16 * 2**20  # bytes of an answer: far more than any document, and no harm to a host
+_BODY_LIMIT = 16 * 2**20  # bytes of an answer: none needs as many, and every host has more
 
-_NO_RETRIES = Retry(False)  # nor redirects; made once, since for False urllib3 makes one each time
+_NO_RETRIES = Retry(False)  # no redirects either; for False urllib3 would make one each time
 
-# Whether ssl or urllib3 raises it, an error about a certificate is a ValueError.
-_CERTIFICATE_REFUSED = ValueError
 _UNSENT = (
     exceptions.NewConnectionError,
     exceptions.ConnectTimeoutError,
     exceptions.ClosedPoolError,
-    _CERTIFICATE_REFUSED,
+    ValueError,  # a refused certificate's, from ssl and urllib3 alike
 )
 
 
@@ -354,8 +350,8 @@ class _Answer(NamedTuple):
 class _Limit:
     """At most `calls` requests in any `window` of seconds as the service sees it, in all threads.
 
-    The service may count a request at any moment between its sending and its answer. So there
-    are `calls` slots: a request holds one, which is free again one window after its answer.
+    The service may count a request at any moment between sending and answer. So a request holds
+    one of `calls` slots, which is free again one window after the answer.
     """
 
     def __init__(self, service: str, calls: int, window: float) -> None:
@@ -367,7 +363,7 @@ class _Limit:
             self._free_at.put(0.0)
 
     def next_turn(self) -> float:
-        """Seconds until a slot is free, as known to one who holds one: at most a window."""
+        """Seconds until a slot is free, if the caller holds one; a guess, made without the lock."""
         now = time.monotonic()
         return max(min(self._free_at.queue, default=now + self.window) - now, 0.0)
 
@@ -375,12 +371,12 @@ class _Limit:
     def slot(self, request: str, patience: float) -> Iterator[float]:
         """Hold a slot for a request, once one is free; yields the seconds that this took.
 
-        Raises TooManyRequests as soon as it is known to take more than `patience` seconds.
+        Raises TooManyRequests as soon as it is clear that this takes more than `patience`.
         """
         started = time.monotonic()
         try:
             free_at = self._free_at.get(timeout=patience)
-        except queue.Empty:  # all are held, and none is free sooner than a window from now
+        except queue.Empty:  # all are held, and one given back now rests for a window
             raise self._too_late(self.window) from None
         used = False
         try:
@@ -402,9 +398,9 @@ class _Limit:
 
 def _environment_proxy(url: Url) -> Url | None:
     """The proxy for `url` that the environment names, read as curl and requests do."""
+    # First this, since the import costs half of urllib3's, and system settings are not to count.
     if not {f"{url.scheme}_proxy", "all_proxy"}.intersection(map(str.lower, os.environ)):
         return None
-    # Imported here since it costs half as much as urllib3, and few hosts need it.
     from urllib.request import getproxies, proxy_bypass
 
     proxies = getproxies()
@@ -419,8 +415,8 @@ def _new_manager(url: Url) -> PoolManager:
     """For connections of our own to `url`, through the proxy that the environment names."""
     options: dict[str, Any] = {"maxsize": 32}  # idle connections to keep: one for each busy thread
     if url.scheme == "https":
-        # As urllib3 makes it, but once: version 2 reads all certificates for each connection. Not
-        # ssl.create_default_context(), with which version 1.26 refuses addresses as hosts.
+        # Verifies, as urllib3's own would, but is made once: version 2 reads all certificates for
+        # each connection. With ssl.create_default_context() 1.26 refuses addresses as hosts.
         options["ssl_context"] = create_urllib3_context()
         options["ssl_context"].load_default_certs()
     proxy = _environment_proxy(url)
@@ -437,14 +433,14 @@ def _new_manager(url: Url) -> PoolManager:
 
 
 def _reason(error: BaseException) -> BaseException:
-    """What stands within urllib3's exceptions, which wrap others differently in each version."""
+    """The innermost exception: urllib3 wraps others, differently in each version."""
     while error.args and isinstance(error.args[-1], BaseException):
         error = error.args[-1]
     return error
 
 
 def _unquoting(error: exceptions.HTTPError) -> exceptions.HTTPError:
-    """`error`; or in place of one of http.client's, which quote what came, one without words."""
+    """`error`; or for http.client's, which quote what came, one that only names its class."""
     reason = _reason(error)
     if isinstance(reason, http.client.HTTPException) and not isinstance(reason, OSError):
         return exceptions.ProtocolError(type(reason).__name__)
@@ -452,7 +448,7 @@ def _unquoting(error: exceptions.HTTPError) -> exceptions.HTTPError:
 
 
 def _read(response: BaseHTTPResponse) -> bytes:
-    """The body; of one that is too long only its beginning, and the connection is dropped."""
+    """The body; if too long, just over _BODY_LIMIT bytes of it, and the connection is closed."""
     body = bytearray()
     for piece in response.stream(65536):
         body += piece
@@ -484,7 +480,7 @@ def _retry_after(value: str) -> float | None:
 def _may_repeat(error: BotListError, once: bool) -> bool:
     """Whether it makes sense and does no harm to send a request again after `error`."""
     if isinstance(error, TransportError):
-        refused = isinstance(_reason(error.__cause__ or error), _CERTIFICATE_REFUSED)
+        refused = isinstance(_reason(error.__cause__ or error), ValueError)  # a certificate
         return not refused and not (once and error.sent)
     if isinstance(error, ServerError):
         return error.status in (502, 503, 504) and not once
@@ -501,7 +497,7 @@ def _pause(error: BotListError, attempt: int, limit: _Limit | None) -> float:
     return pause if limit is None else max(pause, limit.next_turn())
 
 
-_clients: weakref.WeakSet[_Client] = weakref.WeakSet()  # for what a forked child must renew
+_clients: weakref.WeakSet[_Client] = weakref.WeakSet()  # all that a forked child must renew
 
 
 class _Client:
@@ -538,7 +534,7 @@ class _Client:
         self._manager = _new_manager(url) if pool is None else pool
         # Kept, since to ask the manager for it each time costs as much as a request.
         self._pool = self._manager.connection_from_url(self.base_url)
-        # To a proxy that forwards a request goes the whole URL, through a tunnel only its path.
+        # A proxy that forwards needs the whole URL in the request; otherwise the path is enough.
         self._forwarded = self._pool.proxy is not None and not connection_requires_http_tunnel(
             self._pool.proxy, self._pool.proxy_config, url.scheme
         )
@@ -559,19 +555,10 @@ class _Client:
         """Close the idle connections; a later call opens new ones. A `pool` given stays open."""
         if self._owns_manager:
             self._pool.close()
-            self._manager.clear()
+            self._manager.clear()  # or it would hand out the closed pool again
 
     def _new_limits(self) -> dict[str, _Limit]:
         return {name: _Limit(self._SERVICE, *limit) for name, limit in self._LIMITS.items()}
-
-    def _forget_parent(self) -> None:
-        """In a forked child: renew connections, and locks, which the parent may have held."""
-        idle = self._pool.pool
-        if idle is not None:
-            queue.LifoQueue.__init__(idle, idle.maxsize)  # in place, with new locks
-            for _ in range(idle.maxsize):
-                idle.put(None)
-        self._limits = self._new_limits()
 
     def _request(
         self,
@@ -583,7 +570,7 @@ class _Client:
         limit_name: str = "",
         once: bool = False,
     ) -> _Answer:
-        """Send a request, again where that helps, and return the answer unless it is a refusal.
+        """Send a request, repeat it where that helps, and return the answer or raise its error.
 
         `once`: each sending changes something, so it is not repeated if it may have arrived.
         """
@@ -595,7 +582,7 @@ class _Client:
             headers["Content-Type"] = "application/json"
             body = json.dumps(payload).encode()
         request = f"{self._SERVICE} {method} {path}"
-        limit = self._limits.get(limit_name)
+        limit = self._limits[limit_name] if limit_name else None
         patience = self._max_wait  # seconds that may still be slept
         attempt = 0
         while True:
@@ -650,23 +637,22 @@ class _Client:
         try:
             document = json.loads(content)
         except (ValueError, RecursionError):
-            document = None  # as good as null: no answer is documented as that
+            document = None  # like JSON's null, which no document promises
         answer = _Answer(self._SERVICE, response.status, content, document)
         self._raise_for_status(answer, response)
         return answer
 
     def _transport_error(self, error: exceptions.HTTPError) -> TransportError:
-        """urllib3's exception as ours."""
-        reason = _reason(error)
-        # Where no connection was made, the system's error says why; urllib3 names an object.
-        said = reason.__context__ if isinstance(reason.__context__, OSError) else reason
+        """What urllib3's exception means to a caller: was it sent, and was it a timeout?"""
+        said = reason = _reason(error)
+        if isinstance(reason, (exceptions.NewConnectionError, exceptions.TimeoutError)):
+            # Their text names an object of urllib3; the system's error, in whose handling they
+            # arose, says why. The context of other exceptions may be one that the caller handles.
+            said = reason.__context__ or reason
         text = str(said.args[-1] if said.args else said)
-        refused = text.startswith("Tunnel connection failed")  # by a proxy; it has no type
+        refused = text.startswith("Tunnel connection failed")  # by a proxy; no class tells
         sent = not (refused or isinstance(reason, _UNSENT))
-        timed_out = isinstance(reason, (exceptions.TimeoutError, socket.timeout))
-        if isinstance(reason, exceptions.NewConnectionError):
-            timed_out = False  # though in urllib3 1.26 it is a kind of timeout
-        kind = TransportTimeout if timed_out else TransportError
+        kind = TransportTimeout if isinstance(said, socket.timeout) else TransportError
         return kind(self._SERVICE, f"{'no complete answer' if sent else 'not sent'}: {text}", sent)
 
     def _raise_for_status(self, answer: _Answer, response: BaseHTTPResponse) -> None:
@@ -675,14 +661,14 @@ class _Client:
             raise answer.invalid("a body of more than 16 MiB")
         status = answer.status
         deprecated = answer.get("error") == "DEPRECATED"
-        failed = answer.get("success") is False  # LBots' way to say it, whatever the HTTP status
+        failed = answer.get("success") is False  # of LBots alone, whatever the HTTP status
         if failed:
             code = answer.get("status_code")
             status = code if type(code) is int and code >= 400 else status
         if status >= 400 or failed or deprecated:
-            said = (answer.get(self._MESSAGE), _plain_words(answer.body), response.reason)
-            texts = (text for text in said if isinstance(text, str) and text.strip())
-            message = next(texts, "no reason given")
+            said = answer.get(self._MESSAGE)
+            said = said.strip() if isinstance(said, str) else ""
+            message = said or _plain_words(answer.body) or response.reason or "no reason given"
             for secret in self._credentials.values():
                 message = message.replace(secret, "***")
             kind = DeprecatedEndpoint if deprecated else _ERRORS.get(status, APIError)
@@ -693,12 +679,18 @@ class _Client:
         if answer.json is None:
             raise answer.invalid("the answer is not JSON")
         for name, type_ in self._PROMISED.items():
-            answer.field(type_, name)
+            answer.field(type_, name)  # raises if it is missing or of another type
 
 
 def _after_fork() -> None:
+    """In the child: drop the parent's connections, and locks that it may have held."""
     for client in _clients:
-        client._forget_parent()
+        idle = client._pool.pool
+        if idle is not None:
+            queue.Queue.__init__(idle, idle.maxsize)  # in place, with new locks
+            for _ in range(idle.maxsize):
+                idle.put(None)  # urllib3's sign for a connection yet to be made
+        client._limits = client._new_limits()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
@@ -748,8 +740,9 @@ class DBotsClient(_Client):
         super().__init__(bot_id, credentials, base_url, timeout, retries, max_wait, pool)
 
     def post_stats(self, guild_count: int) -> int:
-        """Post the number of guilds that the bot is in, 0 or more.
+        """Post the number of guilds that the bot is in.
 
+        guild_count: their number, 0 or more.
         Returns the number that the service now holds.
         Raises Unauthorized if the token is wrong, NotFound if the list does not know the bot.
         Source: DBots, "Post Bot Stats".
@@ -783,12 +776,12 @@ class DBotsClient(_Client):
         """Replace the bot's API token by a new one. This drops the vote webhook: set it again.
 
         Returns the new token, with which this client posts from now on.
-        Raises what `get_log` does. It is sent once: after a TransportError with `sent` true the
-        token may have been replaced, and `get_api` tells which one holds. After an
+        Raises what `get_log` does. The request is sent once: after a TransportError with `sent`
+        true the token may have been replaced, and `get_api` tells which one holds. After an
         InvalidResponse the new token may be in its `body`.
         Source: DBots, "Regenerate Key".
         """
-        # GETs, and yet not to be repeated: each makes the token of the one before useless.
+        # GETs, and yet never repeated: each makes the token that the last one gave useless.
         try:
             answer = self._request("GET", f"/bots/{self.bot_id}/keys/regen", "user_key", once=True)
         except NotFound:  # that path is in the document, and in no published source of the service
@@ -805,15 +798,16 @@ class DBotsClient(_Client):
         """Get what the service keeps for the bot's use of the API.
 
         Returns the bot's token, and the URL that votes are sent to, if there is one.
-        Raises what `get_log` does; ServerError, too, if the key is wrong or has expired.
+        Raises what `get_log` does; also ServerError if the key is wrong or has expired.
         Source: DBots, "Get API Document".
         """
         return self._api("GET")
 
     def edit_api(self, *, vote_webhook_url: str | None) -> ApiDocument:
-        """Set the URL that votes are sent to; None clears it.
+        """Set the URL that votes are sent to.
 
-        The service calls it with the bot's token in the header Authorization: let it be https.
+        vote_webhook_url: the URL, or None to clear it. The service calls it with the bot's token
+            in the header Authorization: use https.
         Returns the API document as it now is.
         Raises what `get_log` does.
         Source: DBots, "Edit API Document".
@@ -824,7 +818,7 @@ class DBotsClient(_Client):
 
     def _api(self, method: str, payload: dict[str, Any] | None = None) -> ApiDocument:
         answer = self._request(method, f"/bots/{self.bot_id}/api", "user_key", payload)
-        unset = answer.get("voteWebhookURL") is None  # null, or left out, as until one is set
+        unset = answer.get("voteWebhookURL") is None  # null, or left out while none is set
         return ApiDocument(
             answer.field(str, "_id"),
             answer.field(str, "token"),
@@ -865,8 +859,9 @@ class LBotsClient(_Client):
     def post_stats(
         self, guild_count: int, *, shard_id: int | None = None, shard_count: int | None = None
     ) -> None:
-        """Post the number of guilds, 0 or more, that the bot or one of its shards is in.
+        """Post the number of guilds that the bot, or one of its shards, is in.
 
+        guild_count: their number, 0 or more.
         shard_id: the shard, from 0; the list shows the sum of the shards that were posted.
         shard_count: how many shards the bot runs, 1 or more; more than `shard_id`.
         Raises Unauthorized if the token is wrong, BadRequest if the service does not accept the
@@ -939,8 +934,8 @@ class LBotsClient(_Client):
     def invalidate_token(self) -> None:
         """Make this client's token useless, as after a leak; the bot's page shows the new one.
 
-        Raises Unauthorized if the token is wrong. It is sent once: after a TransportError with
-        `sent` true it may have worked.
+        Raises Unauthorized if the token is wrong. The request is sent once: after a
+        TransportError with `sent` true it may have worked.
         Source: LBots, "Invalidate Token".
         """
         # A GET, and yet not to be repeated: once it has worked, the token is no longer known.
@@ -961,29 +956,29 @@ example:
 """
 
 
-def _add_commands(dbots: Callable[..., Any], lbots: Callable[..., Any]) -> None:
-    """Each command: its credential, what it does, and the key of a result that has no fields."""
-    command = dbots("post-stats", "token", "post the number of guilds", "guild_count")
+def _add_commands(add_dbots: Callable[..., Any], add_lbots: Callable[..., Any]) -> None:
+    """Add each command: its name, credential, what it does, and the key of a bare result."""
+    command = add_dbots("post-stats", "token", "post the number of guilds", "guild_count")
     command.add_argument("guild_count", metavar="N", type=int, help="the number of guilds")
-    dbots("get-log", "user_key", "show the changes of the bot's page")
-    dbots("regenerate-key", "user_key", "replace the token; drops the vote webhook", "token")
-    dbots("get-api", "user_key", "show the token and the vote webhook")
-    command = dbots("edit-api", "user_key", "set or clear the vote webhook")
+    add_dbots("get-log", "user_key", "show the changes of the bot's page")
+    add_dbots("regenerate-key", "user_key", "replace the token; drops the vote webhook", "token")
+    add_dbots("get-api", "user_key", "show the token and the vote webhook")
+    command = add_dbots("edit-api", "user_key", "set or clear the vote webhook")
     url = command.add_mutually_exclusive_group(required=True)
     url.add_argument("--vote-webhook-url", metavar="URL", help="where votes are sent to")
     url.add_argument(
         "--clear", dest="vote_webhook_url", action="store_const", const=None, help="send none"
     )
-    command = lbots("post-stats", "token", "post the number of guilds, of all or of a shard")
+    command = add_lbots("post-stats", "token", "post the number of guilds, of all or of a shard")
     command.add_argument("guild_count", metavar="N", type=int, help="the number of guilds")
     command.add_argument("--shard-id", metavar="I", type=int, help="the shard, from 0")
     command.add_argument("--shard-count", metavar="C", type=int, help="how many shards there are")
-    command = lbots("post-shard-stats", "token", "post the numbers of guilds of all shards")
+    command = add_lbots("post-shard-stats", "token", "post the numbers of guilds of all shards")
     command.add_argument("guild_counts", metavar="N", type=int, nargs="+", help="of shard 0, 1...")
-    lbots("get-favourites", "token", "show how many users favourited the bot", "favourites")
-    command = lbots("has-favourited", "token", "show whether a user favourited the bot")
+    add_lbots("get-favourites", "token", "show how many users favourited the bot", "favourites")
+    command = add_lbots("has-favourited", "token", "show whether a user favourited the bot")
     command.add_argument("user_id", metavar="USER", help="the user's ID")
-    lbots("invalidate-token", "token", "make the token useless", "invalidated")
+    add_lbots("invalidate-token", "token", "make the token useless", "invalidated")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -1018,7 +1013,7 @@ def _parser() -> argparse.ArgumentParser:
                 help=f"{summary} ({variable})",
                 description=f"{summary} ({variable})",
                 parents=[options],
-                argument_default=argparse.SUPPRESS,
+                argument_default=argparse.SUPPRESS,  # keeps what stood before the service
             )
             command.add_argument("bot_id", metavar="BOT", help="the bot's ID")
             method = getattr(client, name.replace("-", "_"))
@@ -1055,14 +1050,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     client_class, method, credential, variable, result_name = given.pop("call")
     settings = ("bot_id", "base_url", "timeout", "retries", "max_wait")
     of_client = {name: given.pop(name) for name in settings if name in given}
-    shown = {"progress": _show_progress} if "guild_counts" in given and sys.stderr.isatty() else {}
-    _log.addHandler(logging.NullHandler())  # so that an error is one line and no warnings before
+    extra = {"progress": _show_progress} if "guild_counts" in given and sys.stderr.isatty() else {}
+    _log.addHandler(logging.NullHandler())  # else logging shows our warnings before the one line
     try:
         if variable not in os.environ:
             raise ValueError(f"the environment variable {variable} is not set")
         of_client[credential] = _secret(variable, os.environ[variable])
         with client_class(**of_client) as client:
-            result = method(client, **given, **shown)
+            result = method(client, **given, **extra)
     except BotListError as error:
         print(f"botlists: {error}", file=sys.stderr)
         return 1
@@ -1070,7 +1065,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     except KeyboardInterrupt:
         return 130  # as a shell says it
-    if result is None:
+    if result is None:  # show what was posted; nothing is with a token's end
         result = given or True
     print(json.dumps({result_name: result} if result_name else _jsonable(result)))
     return 0
