@@ -329,12 +329,14 @@ class _Answer(NamedTuple):
     def invalid(self, text: str) -> InvalidResponse:
         return InvalidResponse(self.service, self.status, text, self.body)
 
-    def get(self, name: str, default: Any = None) -> Any:
-        return self.json.get(name, default) if isinstance(self.json, dict) else default
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Those of a JSON object; of anything else none."""
+        return self.json if isinstance(self.json, dict) else {}
 
     def field(self, kind: type[T], *names: str, default: T | None = None) -> T:
         """The first of `names` that is there, which must be of just this `kind`: True is no int."""
-        fields = self.json if isinstance(self.json, dict) else {}
+        fields = self.fields
         value = next((fields[name] for name in names if name in fields), default)
         if type(value) is not kind:
             raise self.invalid(f"{names[0]} is missing, or not of type {kind.__name__}")
@@ -660,13 +662,13 @@ class _Client:
         if len(answer.body) > _BODY_LIMIT:
             raise answer.invalid("a body of more than 16 MiB")
         status = answer.status
-        deprecated = answer.get("error") == "DEPRECATED"
-        failed = answer.get("success") is False  # of LBots alone, whatever the HTTP status
+        deprecated = answer.fields.get("error") == "DEPRECATED"
+        failed = answer.fields.get("success") is False  # of LBots alone, whatever the HTTP status
         if failed:
-            code = answer.get("status_code")
+            code = answer.fields.get("status_code")
             status = code if type(code) is int and code >= 400 else status
         if status >= 400 or failed or deprecated:
-            said = answer.get(self._MESSAGE)
+            said = answer.fields.get(self._MESSAGE)
             said = said.strip() if isinstance(said, str) else ""
             message = said or _plain_words(answer.body) or response.reason or "no reason given"
             for secret in self._credentials.values():
@@ -760,7 +762,7 @@ class DBotsClient(_Client):
         Source: DBots, "Get Log".
         """
         answer = self._request("GET", f"/bots/{self.bot_id}/log", "user_key")
-        items = answer.get("changes")
+        items = answer.fields.get("changes")
         if not isinstance(items, list):  # as the service has it; the document shows one object
             items = [answer.field(dict, "changes")]
         changes = []
@@ -818,7 +820,7 @@ class DBotsClient(_Client):
 
     def _api(self, method: str, payload: dict[str, Any] | None = None) -> ApiDocument:
         answer = self._request(method, f"/bots/{self.bot_id}/api", "user_key", payload)
-        unset = answer.get("voteWebhookURL") is None  # null, or left out while none is set
+        unset = answer.fields.get("voteWebhookURL") is None  # null, or left out while none is set
         return ApiDocument(
             answer.field(str, "_id"),
             answer.field(str, "token"),
@@ -926,7 +928,7 @@ class LBotsClient(_Client):
         user = _snowflake("user_id", user_id)
         answer = self._request("GET", f"/bots/{self.bot_id}/favourites/user/{user}", "token")
         favourited = answer.field(bool, "favourited", "favorited")
-        unknown = answer.get("time", "") is None  # null is documented, a missing key is not
+        unknown = answer.fields.get("time", "") is None  # null is documented, a missing key is not
         return Favourite(int(user), favourited, None if unknown else answer.date("time"))
 
     has_favorited = has_favourited

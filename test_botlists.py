@@ -358,10 +358,7 @@ class Peer(Server):
     def serve(self, connection: socket.socket) -> None:
         with connection.makefile("rb") as stream:
             for request in iter(lambda: read_request(stream), None):
-                with self.lock:
-                    self.received.append(request)
-                    more = len(self.answers) > 1
-                    said = self.answers.popleft() if more else self.answers[0]
+                said = self.next_answer(request)
                 if said == b"":
                     return
                 if isinstance(said, bytes):
@@ -369,6 +366,11 @@ class Peer(Server):
                 else:
                     said(connection)
         self.ended.set()
+
+    def next_answer(self, request: Received) -> Answer:
+        with self.lock:
+            self.received.append(request)
+            return self.answers.popleft() if len(self.answers) > 1 else self.answers[0]
 
 
 class Proxy(Server):
@@ -930,6 +932,7 @@ def test_close_ends_the_connections_and_a_later_call_opens_one() -> None:
         assert peer.ended.wait(5)
         dbots.post_stats(1)
         assert peer.connections == 2
+        dbots.close()
         dbots.close()
 
 
@@ -1692,15 +1695,10 @@ def test_max_wait_0_never_sleeps(naps: list[float]) -> None:
 class Echo(Peer):
     """Answers has_favourited with the user in the path as the time, so that mix-ups show."""
 
-    def __init__(self) -> None:
-        super().__init__(GOOD)
-
-    def serve(self, connection: socket.socket) -> None:
-        with connection.makefile("rb") as stream:
-            for request in iter(lambda: read_request(stream), None):
-                user = int(request.path.rsplit("/", 1)[1])
-                when = http_date(datetime(2000, 1, 1) + timedelta(seconds=user))
-                connection.sendall(answer(body={**DONE, "time": when, "favourited": True}))
+    def next_answer(self, request: Received) -> Answer:
+        user = int(request.path.rsplit("/", 1)[1])
+        when = http_date(datetime(2000, 1, 1) + timedelta(seconds=user))
+        return answer(body={**DONE, "time": when, "favourited": True})
 
 
 def ask(client: LBotsClient, users: range) -> None:
