@@ -689,6 +689,8 @@ def _after_fork() -> None:
     for client in _clients:
         idle = client._pool.pool
         if idle is not None:
+            for connection in filter(None, idle.queue):
+                connection.close()  # this copy of its socket, without a word to the service
             queue.Queue.__init__(idle, idle.maxsize)  # in place, with new locks
             for _ in range(idle.maxsize):
                 idle.put(None)  # urllib3's sign for a connection yet to be made
