@@ -558,8 +558,8 @@ ARGUMENTS = {"post_stats": {"guild_count": 1}, "has_favourited": {"user_id": FAN
 def play(call: str, *answers: Answer, **options: Any) -> tuple[Any, list[Received]]:
     """The result or the error of a call to a Peer with those answers, and what it received."""
     service, method = call.split(".")
-    with Peer(*answers) as peer:
-        client: Any = (dbots_at if service == "dbots" else lbots_at)(peer, **options)
+    client_at: Callable[..., Any] = dbots_at if service == "dbots" else lbots_at
+    with Peer(*answers) as peer, client_at(peer, **options) as client:
         try:
             return getattr(client, method)(**ARGUMENTS.get(method, {})), peer.received
         except botlists.BotListError as error:
