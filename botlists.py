@@ -41,7 +41,7 @@ import ssl
 import sys
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Callable, ClassVar, NamedTuple, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -54,7 +54,6 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
 
     from urllib3.response import BaseHTTPResponse
     from urllib3.util import Url
@@ -452,12 +451,14 @@ def _unquoting(error: exceptions.HTTPError) -> exceptions.HTTPError:
 def _read(response: BaseHTTPResponse) -> bytes:
     """The body; if too long, just over _BODY_LIMIT bytes of it, and the connection is closed."""
     body = bytearray()
+    if response.status < 200:
+        response.close()  # what it announces must not be the answer to the next request
     for piece in response.stream(65536):
         body += piece
         if len(body) > _BODY_LIMIT:
             response.close()
-            response.release_conn()  # else a `pool` that blocks would wait for it for ever
             break
+    response.release_conn()  # if closed: else a `pool` that blocks would wait for it for ever
     return bytes(body)
 
 
