@@ -277,9 +277,7 @@ def _shards(guild_counts: Any, shard_count: Any) -> tuple[list[tuple[int, int]],
         shard_count = len(items) if shard_count is None else shard_count
     else:
         raise TypeError("guild_counts must be a sequence or a mapping of integers")
-    shards = [
-        (_count("shard_id", key), _count("each of guild_counts", value)) for key, value in items
-    ]
+    shards = [(_count("shard_id", k), _count("each of guild_counts", v)) for k, v in items]
     if not shards:
         raise ValueError("guild_counts must name at least one shard")
     total = _count("shard_count", shard_count)
@@ -295,12 +293,8 @@ _BODY_LIMIT = 16 * 2**20  # bytes of an answer: none needs as many, and every ho
 
 _NO_RETRIES = Retry(False)  # no redirects either; for False urllib3 would make one each time
 
-_UNSENT = (
-    exceptions.NewConnectionError,
-    exceptions.ConnectTimeoutError,
-    exceptions.ClosedPoolError,
-    ValueError,  # a refused certificate's, from ssl and urllib3 alike
-)
+# Why a request was not sent; ValueError is a refused certificate's, from ssl and urllib3 alike.
+_UNSENT = (exceptions.NewConnectionError, exceptions.ConnectTimeoutError, ValueError)
 
 
 def _utc(text: str) -> datetime:
