@@ -1,34 +1,28 @@
-"""Clients for two lists of Discord bots: DBots (dbots.co) and LBots (lbots.org).
+"""Clients for two Discord bot lists: DBots (dbots.co) and LBots (lbots.org).
 
     from botlists import LBotsClient
 
     with LBotsClient(bot_id, token) as lbots:
         lbots.post_stats(893)
         if lbots.has_favourited(user_id):
-            print("thank you!")
+            print("Thank you!")
 
-One file on urllib3 alone (1.26 or 2), for Python 3.7 and later; copy it or install it. For more
-see README.rst of the botlists distribution, `help(botlists)` or `python -m botlists --help`.
+A single file that needs only urllib3 (1.26 or 2) and Python 3.7 or later: copy it or install it.
+For more, see the botlists README or run `python -m botlists --help`.
 
-SPDX-License-Identifier: MIT. Copyright the botlists contributors.
+The file starts with the public API: errors, results and the two clients. The implementation
+follows: argument checks, the session that sends requests, and the command line.
+
+Copyright the botlists contributors. SPDX-License-Identifier: MIT
 """
 
 from __future__ import annotations
 
-__version__ = "1.1.0"
+__version__ = "1.2.0"
 
-__all__ = [
-    "DBotsClient", "LBotsClient",
-    "ApiDocument", "AuditChange", "AuditLog", "Favourite",
-    "BotListError", "TransportError", "TransportTimeout", "InvalidResponse", "APIError",
-    "BadRequest", "Unauthorized", "Forbidden", "NotFound", "TooManyRequests", "ServerError",
-    "DeprecatedEndpoint",
-]
-
-import base64
 import contextlib
 import email.utils
-import http.client
+import io
 import json
 import logging
 import operator
@@ -43,12 +37,13 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, NamedTuple, TypeVar
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, NoReturn, TypeVar
+from urllib.parse import unquote
 
-from urllib3 import PoolManager, ProxyManager, Retry, Timeout, exceptions
+from urllib3 import HTTPConnectionPool, PoolManager, ProxyManager, Retry, exceptions
 from urllib3.connection import port_by_scheme
-from urllib3.util import parse_url
+from urllib3.exceptions import ConnectTimeoutError, EmptyPoolError, NewConnectionError
+from urllib3.util import Url, make_headers, parse_url
 from urllib3.util.proxy import connection_requires_http_tunnel
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -56,18 +51,20 @@ if TYPE_CHECKING:
     import argparse
 
     from urllib3.response import BaseHTTPResponse
-    from urllib3.util import Url
+
+__all__ = ["DBotsClient", "LBotsClient", "ApiDocument", "AuditChange", "AuditLog", "Favourite"]
+__all__ += ["BotListError", "TransportError", "TransportTimeout", "InvalidResponse", "APIError"]
+__all__ += ["BadRequest", "Unauthorized", "Forbidden", "NotFound", "TooManyRequests"]
+__all__ += ["ServerError", "DeprecatedEndpoint"]
 
 C = TypeVar("C", bound="_Client")
 T = TypeVar("T")
-
-_USER_AGENT = f"botlists/{__version__}"
 
 _log = logging.getLogger("botlists")
 
 
 def __dir__() -> list[str]:
-    """The public names only, for completion."""
+    """Show only the public names in completion."""
     return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
@@ -75,23 +72,23 @@ def __dir__() -> list[str]:
 
 
 class BotListError(Exception):
-    """The base of all failures of a call to `service`, "DBots" or "LBots".
+    """Base class of all errors that calls raise. `service` is "DBots" or "LBots".
 
-    Its text is one line of at most 300 characters, without secrets.
+    `str(error)` is one line of at most 300 characters and never shows the client's token or key.
     """
 
     def __init__(self, service: str, text: str) -> None:
-        printable = "".join(char if char.isprintable() else " " for char in f"{service}: {text}")
-        super().__init__(printable if len(printable) <= 300 else printable[:297] + "...")
+        line = "".join(char if char.isprintable() else " " for char in f"{service}: {text}")
+        super().__init__(line if len(line) <= 300 else line[:297] + "...")
         self.service = service
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # By default a pickle calls the class with the text alone: too little for those below.
+        # By default, unpickling would call __init__ with the text alone, a TypeError.
         return Exception.__new__, (type(self), *self.args), self.__dict__
 
 
 class TransportError(BotListError):
-    """No complete answer came. `sent` is False only if the service surely never saw the request."""
+    """No complete response. `sent` is False only if the request cannot have reached the service."""
 
     def __init__(self, service: str, text: str, sent: bool) -> None:
         super().__init__(service, text)
@@ -99,11 +96,11 @@ class TransportError(BotListError):
 
 
 class TransportTimeout(TransportError):
-    """Connecting, or a wait for bytes, outlasted `timeout`."""
+    """Connecting, or a single read, took longer than `timeout`."""
 
 
 class InvalidResponse(BotListError):
-    """An answer that the service's document does not promise, with its `status` and `body`."""
+    """A response that does not match the service's documentation. Has its `status` and `body`."""
 
     def __init__(self, service: str, status: int, text: str, body: bytes) -> None:
         super().__init__(service, f"{status}: {text}")
@@ -112,15 +109,14 @@ class InvalidResponse(BotListError):
 
 
 class APIError(BotListError):
-    """The service refused, with `status`, a `message` of its own, `body`, and `retry_after` (s)."""
+    """The service refused the request.
+
+    It has the `status`, the service's `message`, the response `body`, and `retry_after`: the
+    seconds to wait, or None if unknown.
+    """
 
     def __init__(
-        self,
-        service: str,
-        status: int,
-        message: str,
-        body: bytes = b"",
-        retry_after: float | None = None,
+        self, service: str, status: int, message: str, body: bytes, retry_after: float | None
     ) -> None:
         super().__init__(service, f"{status}: {message}")
         self.status = status
@@ -130,34 +126,36 @@ class APIError(BotListError):
 
 
 class BadRequest(APIError):
-    """400: the service does not accept the data; at DBots: the user does not manage the bot."""
+    """400: the service rejected the data or, on DBots, the user does not manage the bot."""
 
 
 class Unauthorized(APIError):
-    """401: the token or key is wrong, or no longer valid."""
+    """401: the token or key is wrong or no longer valid."""
 
 
 class Forbidden(APIError):
-    """403: the credential is right, but not for this."""
+    """403: the token or key does not allow this, or a firewall blocks this host."""
 
 
 class NotFound(APIError):
-    """404: the list does not know the bot, or `base_url` is wrong."""
+    """404: the bot is not on the list, or `base_url` is wrong."""
 
 
 class TooManyRequests(APIError):
-    """429: over a limit. Or not sent: the wait for a limit would have outlasted `max_wait`."""
+    """429. Or nothing was sent, because the rate limit needs a longer wait than `max_wait`."""
+
+    _sent = True  # False if this client's own rate limit refused the request
 
 
 class ServerError(APIError):
-    """5xx: the service, or a gateway before it, failed."""
+    """5xx: the service, or a gateway in front of it, failed."""
 
 
 class DeprecatedEndpoint(APIError):
-    """The service has withdrawn the endpoint: look for a newer botlists."""
+    """The service has withdrawn the endpoint. Look for a newer version of botlists."""
 
 
-_ERRORS: dict[int, type[APIError]] = {
+_ERROR_CLASSES: dict[int, type[APIError]] = {
     400: BadRequest,
     401: Unauthorized,
     403: Forbidden,
@@ -171,7 +169,10 @@ _ERRORS: dict[int, type[APIError]] = {
 
 
 class Favourite(NamedTuple):
-    """Whether a user has favourited the bot in this quarter, true if so, and when: UTC or None."""
+    """Whether a user has favourited the bot this quarter, and when (UTC, or None).
+
+    Its truth value is `favourited`.
+    """
 
     user_id: int
     favourited: bool
@@ -182,7 +183,10 @@ class Favourite(NamedTuple):
 
 
 class ApiDocument(NamedTuple):
-    """A bot's API token and vote webhook, as DBots keeps them. The repr hides the token."""
+    """A bot's API token and vote webhook on DBots. The repr hides the token.
+
+    `vote_webhook_url` is None if no webhook is set.
+    """
 
     bot_id: str
     token: str
@@ -194,7 +198,10 @@ class ApiDocument(NamedTuple):
 
 
 class AuditChange(NamedTuple):
-    """One change of a bot's page: when (UTC), by whom, what was there before and what is now."""
+    """One change to a bot's page: when (UTC), by which user, and the old and new values.
+
+    `old` and `new` are empty if there is no such value.
+    """
 
     at: datetime
     by: str
@@ -203,341 +210,22 @@ class AuditChange(NamedTuple):
 
 
 class AuditLog(NamedTuple):
-    """The changes of a bot's page, in the order of the service."""
+    """The changes to a bot's page, in the order in which the service sends them."""
 
     bot_id: str
     changes: tuple[AuditChange, ...]
 
 
-# Checks of arguments: TypeError or ValueError that names the argument and shows no value, since
-# the value may be a secret in the wrong place.
-
-
-def _integer(name: str, value: Any, least: int, most: int) -> int:
-    try:
-        number = operator.index(value)  # numpy's integers too
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
-    if not least <= number <= most:
-        raise ValueError(f"{name} must be from {least} to {most}")
-    return int(number)  # an enum's member, say, prints as something else
-
-
-def _count(name: str, value: Any) -> int:
-    return _integer(name, value, 0, 2**53 - 1)  # all that JavaScript, and so DBots, holds exactly
-
-
-def _snowflake(name: str, value: Any) -> str:
-    """A Discord ID, given as an int or as a str of digits, as the str that a path needs."""
-    if isinstance(value, str):
-        # int() alone would accept other scripts' digits, signs, underscores and spaces.
-        if not re.fullmatch("[0-9]{1,20}", value):
-            raise ValueError(f"{name} must be a Discord ID: digits only")
-        value = int(value)
-    return str(_integer(name, value, 1, 2**64 - 1))
-
-
-def _secret(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    if not re.fullmatch("[!-~]([ -~]*[!-~])?", value):
-        raise ValueError(f"{name} must be printable ASCII, not empty, without surrounding space")
-    return value
-
-
-def _seconds(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
-    if not value >= 0:  # NaN too
-        raise ValueError(f"{name} must be 0 or more")
-    return min(value, 1e6)  # 11 days: some systems hold a wait's milliseconds in 31 bits
-
-
-def _http_url(name: str, value: Any) -> Url:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    if re.fullmatch("https?://[!-~]+", value, re.IGNORECASE):
-        with contextlib.suppress(ValueError):
-            url = parse_url(value)
-            if url.host:
-                return url
-    raise ValueError(f"{name} must be an ASCII URL, http:// or https://, with a host")
-
-
-def _shards(guild_counts: Any, shard_count: Any) -> tuple[list[tuple[int, int]], int]:
-    """(shard_id, guild_count) of each shard to post, and the number of shards of the whole bot."""
-    if isinstance(guild_counts, Mapping):
-        items = list(guild_counts.items())
-        if shard_count is None:
-            raise ValueError("shard_count is required with a mapping")
-    elif hasattr(guild_counts, "__getitem__") and not isinstance(guild_counts, (str, bytes)):
-        items = list(enumerate(guild_counts))
-        shard_count = len(items) if shard_count is None else shard_count
-    else:
-        raise TypeError("guild_counts must be a sequence or a mapping of integers")
-    shards = [(_count("shard_id", k), _count("each of guild_counts", v)) for k, v in items]
-    if not shards:
-        raise ValueError("guild_counts must name at least one shard")
-    total = _count("shard_count", shard_count)
-    if max(shard_id for shard_id, _ in shards) >= total:
-        raise ValueError("shard_count must be greater than every shard_id in guild_counts")
-    return shards, total
-
-
-# Requests: what both clients share, and all that is known of JSON, limits and repeats.
-
-
-_BODY_LIMIT = 16 * 2**20  # bytes of an answer: none needs as many, and every host has more
-
-_NO_RETRIES = Retry(False)  # no redirects either; for False urllib3 would make one each time
-
-# Why a request was not sent; ValueError is a refused certificate's, from ssl and urllib3 alike.
-_UNSENT = (exceptions.NewConnectionError, exceptions.ConnectTimeoutError, ValueError)
-
-
-def _utc(text: str) -> datetime:
-    """Parse a date as DBots writes it, in JavaScript's JSON, or LBots, as in HTTP's headers."""
-    try:
-        if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?(Z|[+-]\d\d:\d\d)", text):
-            date = datetime.fromisoformat(text.replace("Z", "+00:00"))
-        elif re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", text):
-            date = email.utils.parsedate_to_datetime(text)
-        else:
-            raise ValueError
-        return date.astimezone(timezone.utc)
-    except (ValueError, TypeError, OverflowError):  # TypeError: no such month, in older Pythons
-        raise ValueError("not a date in a known form") from None
-
-
-class _Answer(NamedTuple):
-    """An answer, or with another `json` a part of one, whose fields must be as documented."""
-
-    service: str
-    status: int
-    body: bytes
-    json: Any
-
-    def invalid(self, text: str) -> InvalidResponse:
-        return InvalidResponse(self.service, self.status, text, self.body)
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        """Those of a JSON object; of anything else none."""
-        return self.json if isinstance(self.json, dict) else {}
-
-    def field(self, kind: type[T], *names: str, default: T | None = None) -> T:
-        """The first of `names` that is there, which must be of just this `kind`: True is no int."""
-        fields = self.fields
-        value = next((fields[name] for name in names if name in fields), default)
-        if type(value) is not kind:
-            raise self.invalid(f"{names[0]} is missing, or not of type {kind.__name__}")
-        return value
-
-    def date(self, name: str) -> datetime:
-        try:
-            return _utc(self.field(str, name))
-        except ValueError as error:
-            raise self.invalid(f"{name} is {error}") from None
-
-
-class _Limit:
-    """At most `calls` requests in any `window` of seconds as the service sees it, in all threads.
-
-    The service may count a request at any moment between sending and answer. So a request holds
-    one of `calls` slots, which is free again one window after the answer.
-    """
-
-    def __init__(self, service: str, calls: int, window: float) -> None:
-        self.service = service
-        self.calls = calls
-        self.window = window
-        self._free_at: queue.PriorityQueue[float] = queue.PriorityQueue()  # for slots not held
-        for _ in range(calls):
-            self._free_at.put(0.0)
-
-    def next_turn(self) -> float:
-        """Seconds until a slot is free, if the caller holds one; a guess, made without the lock."""
-        now = time.monotonic()
-        return max(min(self._free_at.queue, default=now + self.window) - now, 0.0)
-
-    @contextlib.contextmanager
-    def slot(self, request: str, patience: float) -> Iterator[float]:
-        """Hold a slot for a request, once one is free; yields the seconds that this took.
-
-        Raises TooManyRequests as soon as it is clear that this takes more than `patience`.
-        """
-        started = time.monotonic()
-        try:
-            free_at = self._free_at.get(timeout=patience)
-        except queue.Empty:  # all are held, and one given back now rests for a window
-            raise self._too_late(self.window) from None
-        used = False
-        try:
-            wait = max(free_at - started, 0.0)  # what it takes of `patience`
-            if wait > patience:
-                raise self._too_late(free_at - time.monotonic())
-            if wait >= 1:
-                _log.info("%s waits %.1f s for its limit", request, wait)
-            time.sleep(max(free_at - time.monotonic(), 0.0))
-            used = True
-            yield wait
-        finally:
-            self._free_at.put(time.monotonic() + self.window if used else free_at)
-
-    def _too_late(self, wait: float) -> TooManyRequests:
-        text = f"not sent: at most {self.calls} in {self.window:g} s, its turn is in {wait:.1f} s"
-        return TooManyRequests(self.service, 429, text, retry_after=wait)
-
-
-def _environment_proxy(url: Url) -> Url | None:
-    """The proxy for `url` that the environment names, read as curl and requests do."""
-    # First this, since the import costs half of urllib3's, and system settings are not to count.
-    if not {f"{url.scheme}_proxy", "all_proxy"}.intersection(map(str.lower, os.environ)):
-        return None
-    from urllib.request import getproxies, proxy_bypass
-
-    proxies = getproxies()
-    proxy = proxies.get(str(url.scheme)) or proxies.get("all")
-    if not proxy or proxy_bypass(f"{url.host}:{url.port or port_by_scheme[str(url.scheme)]}"):
-        return None
-    name = f"{url.scheme}_proxy or all_proxy in the environment"
-    return _http_url(name, proxy if "://" in proxy else f"http://{proxy}")
-
-
-def _new_manager(url: Url) -> PoolManager:
-    """For connections of our own to `url`, through the proxy that the environment names."""
-    options: dict[str, Any] = {"maxsize": 32}  # idle connections to keep: one for each busy thread
-    if url.scheme == "https":
-        # Verifies, as urllib3's own would, but is made once: version 2 reads all certificates for
-        # each connection. With ssl.create_default_context() 1.26 refuses addresses as hosts.
-        options["ssl_context"] = create_urllib3_context()
-        options["ssl_context"].load_default_certs()
-    proxy = _environment_proxy(url)
-    if proxy is None:
-        return PoolManager(**options)
-    if proxy.auth:
-        auth = unquote_to_bytes(proxy.auth if ":" in proxy.auth else f"{proxy.auth}:")
-        basic = base64.b64encode(auth).decode()
-        options["proxy_headers"] = {"Proxy-Authorization": f"Basic {basic}"}
-    if proxy.scheme == "https":
-        # urllib3 1.26 by itself does not compare the proxy's name with its certificate.
-        options["proxy_ssl_context"] = ssl.create_default_context()
-    return ProxyManager(proxy._replace(auth=None).url, **options)
-
-
-def _reason(error: BaseException) -> BaseException:
-    """The innermost exception: urllib3 wraps others, differently in each version."""
-    while error.args and isinstance(error.args[-1], BaseException):
-        error = error.args[-1]
-    return error
-
-
-def _unquoting(error: exceptions.HTTPError) -> exceptions.HTTPError:
-    """`error`; or for http.client's, which quote what came, one that only names its class."""
-    reason = _reason(error)
-    if isinstance(reason, http.client.HTTPException) and not isinstance(reason, OSError):
-        return exceptions.ProtocolError(type(reason).__name__)
-    return error
-
-
-def _read(response: BaseHTTPResponse) -> bytes:
-    """The body; if too long, just over _BODY_LIMIT bytes of it, and the connection is closed."""
-    body = bytearray()
-    if response.status < 200:
-        response.close()  # what it announces must not be the answer to the next request
-    for piece in response.stream(65536):
-        body += piece
-        if len(body) > _BODY_LIMIT:
-            response.close()
-            break
-    response.release_conn()  # if closed: else a `pool` that blocks would wait for it for ever
-    return bytes(body)
-
-
-def _plain_words(body: bytes) -> str:
-    """A short body in words, not a page or JSON; a lone word of letters only, not a key."""
-    text = " ".join(body.decode(errors="replace").split()) if len(body) <= 200 else ""
-    words = re.fullmatch('(?!true|false|null)[A-Za-z]+[.!]?|[^<>{}["][^<>{}]* [^<>{}]*', text)
-    return text if words and text.isprintable() else ""
-
-
-def _retry_after(value: str) -> float | None:
-    """The seconds that a Retry-After header asks for, as a number or a date; None for nonsense."""
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", value):
-        return float(value)
-    try:
-        seconds = _utc(value).timestamp() - time.time()
-    except ValueError:
-        return None
-    return seconds if seconds >= 0 else None  # for a date that has passed
-
-
-def _may_repeat(error: BotListError, once: bool) -> bool:
-    """Whether it makes sense and does no harm to send a request again after `error`."""
-    if isinstance(error, TransportError):
-        refused = isinstance(_reason(error.__cause__ or error), ValueError)  # a certificate
-        return not refused and not (once and error.sent)
-    if isinstance(error, ServerError):
-        return error.status in (502, 503, 504) and not once
-    return isinstance(error, TooManyRequests)
-
-
-def _pause(error: BotListError, attempt: int, limit: _Limit | None) -> float:
-    """Seconds until the next attempt: what the service says, or a doubling backoff with jitter."""
-    pause = 2.0 ** min(attempt - 1, 5) * random.uniform(0.5, 1.0)
-    if isinstance(error, APIError) and error.retry_after is not None:
-        pause = error.retry_after
-    elif isinstance(error, TooManyRequests) and limit is not None:
-        pause = limit.window
-    return pause if limit is None else max(pause, limit.next_turn())
-
-
-_clients: weakref.WeakSet[_Client] = weakref.WeakSet()  # all that a forked child must renew
+# Clients
 
 
 class _Client:
-    """What both clients share: checked arguments, connections, and `_request`."""
+    """The base class of both clients. The session does the work."""
 
-    _SERVICE: ClassVar[str]
-    _MESSAGE: ClassVar[str]  # the field of a refusal in which the service says why
-    _PROMISED: ClassVar[Mapping[str, type]] = {}  # the fields of every result, and their types
-    _LIMITS: ClassVar[Mapping[str, tuple[int, float]]] = {}  # name: (requests, seconds)
-
-    def __init__(
-        self,
-        bot_id: int | str,
-        credentials: dict[str, str],
-        base_url: str,
-        timeout: float,
-        retries: int,
-        max_wait: float,
-        pool: PoolManager | None,
-    ) -> None:
+    def __init__(self, bot_id: int | str, session: _Session) -> None:
         self.bot_id = _snowflake("bot_id", bot_id)
-        self._credentials = {name: _secret(name, value) for name, value in credentials.items()}
-        url = _http_url("base_url", base_url)
-        if (url.auth, url.query, url.fragment) != (None, None, None):
-            raise ValueError("base_url must have no credentials, query or fragment")
-        self.base_url = base_url.rstrip("/")
-        seconds = _seconds("timeout", timeout)
-        self._timeout = Timeout(connect=seconds, read=seconds)  # urllib3 refuses 0
-        self._retries = _count("retries", retries)
-        self._max_wait = _seconds("max_wait", max_wait)
-        if not (pool is None or isinstance(pool, PoolManager)):
-            raise TypeError("pool must be a PoolManager or ProxyManager of urllib3")
-        self._owns_manager = pool is None
-        self._manager = _new_manager(url) if pool is None else pool
-        # Kept, since to ask the manager for it each time costs as much as a request.
-        self._pool = self._manager.connection_from_url(self.base_url)
-        # A proxy that forwards needs the whole URL in the request; otherwise the path is enough.
-        self._forwarded = self._pool.proxy is not None and not connection_requires_http_tunnel(
-            self._pool.proxy, self._pool.proxy_config, url.scheme
-        )
-        self._prefix = self.base_url if self._forwarded else (url.path or "").rstrip("/")
-        self._limits = self._new_limits()
-        _clients.add(self)
+        self.base_url = session.base_url
+        self._session = session
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(bot_id={self.bot_id!r}, base_url={self.base_url!r})"
@@ -549,176 +237,28 @@ class _Client:
         self.close()
 
     def close(self) -> None:
-        """Close the idle connections; a later call opens new ones. A `pool` given stays open."""
-        if self._owns_manager:
-            self._pool.close()
-            self._manager.clear()  # or it would hand out the closed pool again
-
-    def _new_limits(self) -> dict[str, _Limit]:
-        return {name: _Limit(self._SERVICE, *limit) for name, limit in self._LIMITS.items()}
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        credential: str,
-        payload: dict[str, Any] | None = None,
-        *,
-        limit_name: str = "",
-        once: bool = False,
-    ) -> _Answer:
-        """Send a request, repeat it where that helps, and return the answer or raise its error.
-
-        `once`: each sending changes something, so it is not repeated if it may have arrived.
-        """
-        if credential not in self._credentials:
-            raise ValueError(f"{credential} was not given to {self!r}, and this method needs it")
-        headers = {"Authorization": self._credentials[credential], "User-Agent": _USER_AGENT}
-        body = None
-        if payload is not None:
-            headers["Content-Type"] = "application/json"
-            body = json.dumps(payload).encode()
-        request = f"{self._SERVICE} {method} {path}"
-        limit = self._limits[limit_name] if limit_name else None
-        patience = self._max_wait  # seconds that may still be slept
-        attempt = 0
-        while True:
-            attempt += 1
-            turn = limit.slot(request, patience) if limit else contextlib.nullcontext(0.0)
-            with turn as waited:
-                patience -= waited
-                try:
-                    return self._attempt(method, path, headers, body)
-                except BotListError as error:
-                    pause = _pause(error, attempt, limit)
-                    if attempt > self._retries or pause > patience or not _may_repeat(error, once):
-                        raise
-                    # What an APIError says is the service's, and not for a log.
-                    text = str(error).partition(": ")[2]
-                    why = error.status if isinstance(error, APIError) else text
-                    _log.warning("%s: %s; trying again in %.1f s", request, why, pause)
-            time.sleep(pause)
-            patience -= pause
-
-    def _attempt(
-        self, method: str, path: str, headers: dict[str, str], body: bytes | None
-    ) -> _Answer:
-        if self._pool.pool is None:  # by close(), or by urllib3 1.26 to make room for other hosts
-            self._pool = self._manager.connection_from_url(self.base_url)
-        status: int | str = "no answer"
-        started = time.monotonic()
-        try:
-            response = self._pool.urlopen(
-                method,
-                self._prefix + path,
-                body=body,
-                headers=headers,
-                retries=_NO_RETRIES,
-                redirect=False,
-                assert_same_host=False,  # a forwarded request is for another host than the proxy
-                timeout=self._timeout,
-                preload_content=False,
-                decode_content=False,
-                enforce_content_length=True,
-            )
-            status = response.status
-            content = _read(response)
-        except exceptions.HTTPError as error:
-            cause = _unquoting(error)
-            raise self._transport_error(cause) from cause
-        finally:
-            took = 1000 * (time.monotonic() - started)
-            _log.debug("%s %s %s: %s in %.0f ms", self._SERVICE, method, path, status, took)
-        if response.status == 407 and self._forwarded:
-            raise TransportError(self._SERVICE, "not sent: the proxy refused: 407", sent=False)
-        try:
-            document = json.loads(content)
-        except (ValueError, RecursionError):
-            document = None  # like JSON's null, which no document promises
-        answer = _Answer(self._SERVICE, response.status, content, document)
-        self._raise_for_status(answer, response)
-        return answer
-
-    def _transport_error(self, error: exceptions.HTTPError) -> TransportError:
-        """What urllib3's exception means to a caller: was it sent, and was it a timeout?"""
-        said = reason = _reason(error)
-        if isinstance(reason, (exceptions.NewConnectionError, exceptions.TimeoutError)):
-            # Their text names an object of urllib3; the system's error, in whose handling they
-            # arose, says why. The context of other exceptions may be one that the caller handles.
-            said = reason.__context__ or reason
-        text = str(said.args[-1] if said.args else said)
-        refused = text.startswith("Tunnel connection failed")  # by a proxy; no class tells
-        sent = not (refused or isinstance(reason, _UNSENT))
-        kind = TransportTimeout if isinstance(said, socket.timeout) else TransportError
-        return kind(self._SERVICE, f"{'no complete answer' if sent else 'not sent'}: {text}", sent)
-
-    def _raise_for_status(self, answer: _Answer, response: BaseHTTPResponse) -> None:
-        """Raise the error that the answer is, if it is one."""
-        if len(answer.body) > _BODY_LIMIT:
-            raise answer.invalid("a body of more than 16 MiB")
-        status = answer.status
-        deprecated = answer.fields.get("error") == "DEPRECATED"
-        failed = answer.fields.get("success") is False  # of LBots alone, whatever the HTTP status
-        if failed:
-            code = answer.fields.get("status_code")
-            status = code if type(code) is int and code >= 400 else status
-        if status >= 400 or failed or deprecated:
-            said = answer.fields.get(self._MESSAGE)
-            said = said.strip() if isinstance(said, str) else ""
-            message = said or _plain_words(answer.body) or response.reason or "no reason given"
-            for secret in self._credentials.values():
-                message = message.replace(secret, "***")
-            kind = DeprecatedEndpoint if deprecated else _ERRORS.get(status, APIError)
-            retry_after = _retry_after(response.headers.get("Retry-After", "").strip())
-            raise kind(self._SERVICE, status, message, answer.body, retry_after)
-        if not 200 <= status < 300:
-            raise answer.invalid("neither a result nor a refusal")
-        if answer.json is None:
-            raise answer.invalid("the answer is not JSON")
-        for name, type_ in self._PROMISED.items():
-            answer.field(type_, name)  # raises if it is missing or of another type
-
-
-def _after_fork() -> None:
-    """In the child: drop the parent's connections, and locks that it may have held."""
-    for client in _clients:
-        idle = client._pool.pool
-        if idle is not None:
-            for connection in filter(None, idle.queue):
-                connection.close()  # this copy of its socket, without a word to the service
-            queue.Queue.__init__(idle, idle.maxsize)  # in place, with new locks
-            for _ in range(idle.maxsize):
-                idle.put(None)  # urllib3's sign for a connection yet to be made
-        client._limits = client._new_limits()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-# The clients
+        """Close the connections. A later call opens new ones. Your own `pool` stays open."""
+        self._session.close()
 
 
 class DBotsClient(_Client):
-    """A bot's entry at DBots, through the API that is documented for https://dbots.co/api/v1.
+    """A client for one bot on DBots (API: https://dbots.co/api/v1).
 
     bot_id: the bot's ID, an int or a str of digits.
-    token: the bot's API token, needed by `post_stats`.
-    user_key: the key of a logged in user who manages the bot, needed by all other methods.
-    base_url: where the API is, if elsewhere; http or https.
-    timeout: seconds, more than 0, for connecting, and for each wait for bytes.
-    retries: attempts after the first, 0 or more, for what may safely be tried again.
-    max_wait: seconds that a request and its repeats may sleep in all; 0 never sleeps.
-    pool: a urllib3 PoolManager or ProxyManager to use instead of connections of the client's own,
-        which trust the system's certificates and go through the proxy that the environment names.
+    token: the bot's API token. `post_stats` needs it.
+    user_key: the key of a logged-in user who manages the bot. All other methods need it.
+    base_url: the http or https URL of the API.
+    timeout: seconds (more than 0) to wait for a connection, and for each read.
+    retries: how many times to retry, 0 or more, where a retry is safe.
+    max_wait: total seconds that a request may wait for rate limits and retries; 0: never wait.
+    pool: your own urllib3 PoolManager or ProxyManager. By default, the client verifies TLS with the
+        system's certificates and uses the proxy set in the environment.
 
-    A client may be shared by threads and carried into forked children. Its calls raise TypeError
-    or ValueError for wrong arguments, before anything is sent; all other failures are
-    BotListErrors: TransportError, InvalidResponse or APIError.
+    A client may be shared by threads and used on both sides of a fork. Its methods raise TypeError
+    or ValueError for invalid arguments before anything is sent. All other errors are BotListErrors:
+    TransportError, InvalidResponse or APIError. If TLS cannot be set up, the constructor raises
+    OSError.
     """
-
-    _SERVICE = "DBots"
-    _MESSAGE = "message"
 
     def __init__(
         self,
@@ -733,114 +273,118 @@ class DBotsClient(_Client):
         pool: PoolManager | None = None,
     ) -> None:
         given = {"token": token, "user_key": user_key}
-        credentials = {name: value for name, value in given.items() if value is not None}
-        if not credentials:
-            raise ValueError("a token or a user_key is needed")
-        super().__init__(bot_id, credentials, base_url, timeout, retries, max_wait, pool)
+        secrets = {name: value for name, value in given.items() if value is not None}
+        if not secrets:
+            raise ValueError("DBotsClient needs a token or a user_key")
+        options = (base_url, timeout, retries, max_wait, pool)
+        super().__init__(bot_id, _Session("DBots", secrets, *options, message_key="message"))
 
     def post_stats(self, guild_count: int) -> int:
         """Post the number of guilds that the bot is in.
 
-        guild_count: their number, 0 or more.
-        Returns the number that the service now holds.
-        Raises Unauthorized if the token is wrong, NotFound if the list does not know the bot.
-        Source: DBots, "Post Bot Stats".
+        guild_count: the total across all shards and processes, 0 or more.
+        Returns the count that the service has stored.
+        Raises Unauthorized if the token is wrong, NotFound if the bot is not on the list.
+        API docs: DBots, "Post Bot Stats".
         """
         payload = {"guildCount": _count("guild_count", guild_count)}
-        answer = self._request("POST", f"/bots/{self.bot_id}/stats", "token", payload)
-        return answer.field(int, "guildCount")
+        response = self._session.request("POST", f"/bots/{self.bot_id}/stats", "token", payload)
+        return response.field(int, "guildCount")
 
     def get_log(self) -> AuditLog:
-        """Get the changes of the bot's page.
+        """Get the audit log of the bot's page.
 
-        Returns them in the order of the service.
-        Raises Unauthorized if the key is wrong or has expired; BadRequest or Forbidden if its
-        user does not manage the bot.
-        Source: DBots, "Get Log".
+        Returns the changes, in the order in which the service sends them.
+        Raises Unauthorized if the user key is wrong or has expired, BadRequest or Forbidden if
+        the user does not manage the bot.
+        API docs: DBots, "Get Log".
         """
-        answer = self._request("GET", f"/bots/{self.bot_id}/log", "user_key")
-        items = answer.fields.get("changes")
-        if not isinstance(items, list):  # as the service has it; the document shows one object
-            items = [answer.field(dict, "changes")]
+        response = self._session.request("GET", f"/bots/{self.bot_id}/log", "user_key")
+        entries = response.fields.get("changes")
+        if not isinstance(entries, list):  # the docs show an object, but the service sends a list
+            entries = [response.field(dict, "changes")]
         changes = []
-        for entry in (answer._replace(json=item) for item in items):
-            # The service leaves out what is empty.
-            states = entry._replace(json=entry.field(dict, "changes", default={}))
-            old = states.field(dict, "old", default={})
-            new = states.field(dict, "new", default={})
+        for entry in [response._replace(json=item) for item in entries]:
+            # The service omits empty values.
+            values = entry._replace(json=entry.field(dict, "changes", default={}))
+            old = values.field(dict, "old", default={})
+            new = values.field(dict, "new", default={})
             changes.append(AuditChange(entry.date("at"), entry.field(str, "by"), old, new))
-        return AuditLog(answer.field(str, "_id"), tuple(changes))
+        return AuditLog(response.field(str, "_id"), tuple(changes))
 
     def regenerate_key(self) -> str:
-        """Replace the bot's API token by a new one. This drops the vote webhook: set it again.
+        """Replace the bot's API token. This also removes the vote webhook: set it again.
 
-        Returns the new token, with which this client posts from now on.
-        Raises what `get_log` does. The request is sent once: after a TransportError with `sent`
-        true the token may have been replaced, and `get_api` tells which one holds. After an
-        InvalidResponse the new token may be in its `body`.
-        Source: DBots, "Regenerate Key".
+        Returns the new token, which this client uses from now on.
+        Raises the same errors as `get_log`. Never retried once the service may have received it:
+        after a TransportError with `sent` True, a ServerError or an InvalidResponse, the token may
+        have changed. `get_api` returns the valid token.
+        API docs: DBots, "Regenerate Key".
         """
-        # GETs, and yet never repeated: each makes the token that the last one gave useless.
+        # A GET, but not idempotent: each call invalidates the previous token.
+        path = f"/bots/{self.bot_id}/keys/regen"
         try:
-            answer = self._request("GET", f"/bots/{self.bot_id}/keys/regen", "user_key", once=True)
-        except NotFound:  # that path is in the document, and in no published source of the service
-            answer = self._request("GET", f"/bots/{self.bot_id}/key/regen", "user_key", once=True)
-        # The document leaves open whether it is a string or in an object.
-        token = answer.json if isinstance(answer.json, str) else answer.field(str, "token")
-        try:
-            self._credentials = {**self._credentials, "token": _secret("token", token)}
-        except ValueError as error:
-            raise answer.invalid(str(error)) from None
-        return token
+            response = self._session.request("GET", path, "user_key", idempotent=False)
+        except NotFound:  # the service's published source code lacks the documented path
+            path = f"/bots/{self.bot_id}/key/regen"
+            response = self._session.request("GET", path, "user_key", idempotent=False)
+        # The docs do not say whether the response is a JSON string or an object.
+        token = response.json if isinstance(response.json, str) else response.field(str, "token")
+        return self._use_token(token, response)
 
     def get_api(self) -> ApiDocument:
-        """Get what the service keeps for the bot's use of the API.
+        """Get the bot's API token and vote webhook.
 
-        Returns the bot's token, and the URL that votes are sent to, if there is one.
-        Raises what `get_log` does; also ServerError if the key is wrong or has expired.
-        Source: DBots, "Get API Document".
+        Returns both. This client uses that token from now on.
+        Raises the same errors as `get_log`, or ServerError if the user key is wrong or expired.
+        API docs: DBots, "Get API Document".
         """
-        return self._api("GET")
+        return self._api_document("GET")
 
     def edit_api(self, *, vote_webhook_url: str | None) -> ApiDocument:
-        """Set the URL that votes are sent to.
+        """Set the URL that receives votes.
 
-        vote_webhook_url: the URL, or None to clear it. The service calls it with the bot's token
-            in the header Authorization: use https.
-        Returns the API document as it now is.
-        Raises what `get_log` does.
-        Source: DBots, "Edit API Document".
+        vote_webhook_url: the URL, or None to remove it. The service sends the bot's token in each
+            vote's Authorization header, so use https.
+        Returns the bot's API token and vote webhook. This client uses that token from now on.
+        Raises the same errors as `get_log`.
+        API docs: DBots, "Edit API Document".
         """
         if not (vote_webhook_url is None or isinstance(vote_webhook_url, str)):
             raise TypeError("vote_webhook_url must be a str or None")
-        return self._api("PATCH", {"voteWebhookURL": vote_webhook_url})
+        return self._api_document("PATCH", {"voteWebhookURL": vote_webhook_url})
 
-    def _api(self, method: str, payload: dict[str, Any] | None = None) -> ApiDocument:
-        answer = self._request(method, f"/bots/{self.bot_id}/api", "user_key", payload)
-        unset = answer.fields.get("voteWebhookURL") is None  # null, or left out while none is set
-        return ApiDocument(
-            answer.field(str, "_id"),
-            answer.field(str, "token"),
-            None if unset else answer.field(str, "voteWebhookURL"),
-        )
+    def _api_document(self, method: str, payload: dict[str, Any] | None = None) -> ApiDocument:
+        path = f"/bots/{self.bot_id}/api"
+        response = self._session.request(method, path, "user_key", payload)
+        bot_id = response.field(str, "_id")
+        token = response.field(str, "token")
+        unset = response.fields.get("voteWebhookURL") is None  # null or missing
+        url = None if unset else response.field(str, "voteWebhookURL")
+        return ApiDocument(bot_id, self._use_token(token, response), url)
+
+    def _use_token(self, token: str, response: _Response) -> str:
+        """Switch this client to a token from a response, and return it."""
+        try:
+            secret = _secret("token", token)
+        except ValueError as error:
+            raise response.invalid(str(error)) from None
+        # A new dict, since other threads may be reading the old one.
+        self._session.secrets = {**self._session.secrets, "token": secret}
+        return token
 
 
 class LBotsClient(_Client):
-    """A bot's entry at LBots, through the API that is documented for https://lbots.org/api/v1.
+    """A client for one bot on LBots (API: https://lbots.org/api/v1).
 
     bot_id: the bot's ID, an int or a str of digits.
-    token: the bot's API token, needed by all methods.
+    token: the bot's API token. All methods need it.
     base_url, timeout, retries, max_wait, pool: as in DBotsClient.
 
-    The documented limits are kept by waiting: 20 posts in 5 s and 3 counts of favourites in 4 s,
-    in all threads together. A call whose turn comes later than `max_wait` allows raises
-    TooManyRequests at once and sends nothing. All else is as in DBotsClient.
+    Calls wait so that all threads together stay within the documented rate limits: 20 posts per 5 s
+    and 3 `get_favourites` calls per 4 s. A call that would wait longer than `max_wait` raises
+    TooManyRequests immediately and sends nothing. Everything else is as in DBotsClient.
     """
-
-    _SERVICE = "LBots"
-    _MESSAGE = "error"
-    _PROMISED = {"status_code": int, "success": bool}
-    _LIMITS = {"stats": (20, 5.0), "favourites": (3, 4.0)}
 
     def __init__(
         self,
@@ -853,28 +397,38 @@ class LBotsClient(_Client):
         max_wait: float = 30.0,
         pool: PoolManager | None = None,
     ) -> None:
-        super().__init__(bot_id, {"token": token}, base_url, timeout, retries, max_wait, pool)
+        options = (base_url, timeout, retries, max_wait, pool)
+        session = _Session(
+            "LBots",
+            {"token": token},
+            *options,
+            message_key="error",
+            success_key="success",
+            rate_limits={"stats": (20, 5.0), "favourites": (3, 4.0)},
+        )
+        super().__init__(bot_id, session)
 
     def post_stats(
         self, guild_count: int, *, shard_id: int | None = None, shard_count: int | None = None
     ) -> None:
         """Post the number of guilds that the bot, or one of its shards, is in.
 
-        guild_count: their number, 0 or more.
-        shard_id: the shard, from 0; the list shows the sum of the shards that were posted.
-        shard_count: how many shards the bot runs, 1 or more; more than `shard_id`.
-        Raises Unauthorized if the token is wrong, BadRequest if the service does not accept the
-        data, TooManyRequests if the turn is later than `max_wait` allows.
-        Source: LBots, "Bot Statistics".
+        guild_count: the number of guilds, 0 or more.
+        shard_id: the shard, from 0. The list shows the sum of all posted shards.
+        shard_count: the bot's total number of shards, more than `shard_id`.
+        Raises Unauthorized if the token is wrong, BadRequest if the service rejects the data,
+        TooManyRequests if the rate limit needs a longer wait than `max_wait`.
+        API docs: LBots, "Bot Statistics".
         """
         payload = {"guild_count": _count("guild_count", guild_count)}
         if shard_id is not None:
             payload["shard_id"] = _count("shard_id", shard_id)
         if shard_count is not None:
             payload["shard_count"] = _count("shard_count", shard_count)
-            if payload.get("shard_id", 0) >= payload["shard_count"]:
+            if payload["shard_count"] <= payload.get("shard_id", 0):
                 raise ValueError("shard_count must be at least 1, and more than shard_id")
-        self._request("POST", f"/bots/{self.bot_id}/stats", "token", payload, limit_name="stats")
+        path = f"/bots/{self.bot_id}/stats"
+        self._session.request("POST", path, "token", payload, rate_limit="stats")
 
     def post_shard_stats(
         self,
@@ -883,190 +437,753 @@ class LBotsClient(_Client):
         shard_count: int | None = None,
         progress: Callable[[int, int], object] | None = None,
     ) -> None:
-        """Post the numbers of guilds of several shards, one request for each, 20 in 5 s.
+        """Post the guild counts of several shards, with one request per shard.
 
-        guild_counts: the number of each shard, from shard 0; or {shard_id: number} of some.
-        shard_count: how many shards the bot runs. A mapping needs it; for a sequence it may be
-            more than the length, which it is unless given.
+        guild_counts: one count per shard, starting at shard 0, or {shard_id: guild_count}.
+        shard_count: the bot's total number of shards. Required with a mapping; with a sequence, it
+            defaults to the length, and may be larger.
         progress: called as progress(done, total) after each shard.
-        Raises what `post_stats` does. The shards before the one that failed are posted.
-        Source: LBots, "Bot Statistics".
+        Raises the same errors as `post_stats`. The shards before the failed one have been posted.
+        API docs: LBots, "Bot Statistics".
         """
-        shards, total = _shards(guild_counts, shard_count)
+        shards, shard_count = _shards(guild_counts, shard_count)
         if not (progress is None or callable(progress)):
             raise TypeError("progress must be callable")
         for done, (shard_id, guild_count) in enumerate(shards, 1):
-            self.post_stats(guild_count, shard_id=shard_id, shard_count=total)
+            self.post_stats(guild_count, shard_id=shard_id, shard_count=shard_count)
             if progress is not None:
                 progress(done, len(shards))
 
     def get_favourites(self) -> int:
-        """Get how many users have favourited the bot in this quarter.
+        """Get the number of users who have favourited the bot this quarter.
 
-        Returns their number.
-        Raises Unauthorized if the token is wrong, NotFound if the list does not know the bot,
-        TooManyRequests if the turn is later than `max_wait` allows.
-        Source: LBots, "Bot Favourites".
+        Returns the number.
+        Raises Unauthorized if the token is wrong, NotFound if the bot is not on the list,
+        TooManyRequests if the rate limit needs a longer wait than `max_wait`.
+        API docs: LBots, "Bot Favourites".
         """
         path = f"/bots/{self.bot_id}/favourites"
-        answer = self._request("GET", path, "token", limit_name="favourites")
-        return answer.field(int, "favourites", "favorites")
+        response = self._session.request("GET", path, "token", rate_limit="favourites")
+        return response.field(int, "favourites", "favorites")
 
     get_favorites = get_favourites
 
     def has_favourited(self, user_id: int | str) -> Favourite:
-        """Get whether, and when, a user has favourited the bot in this quarter.
+        """Check whether and when a user has favourited the bot this quarter.
 
         user_id: the user's ID, an int or a str of digits.
-        Returns a Favourite, which is true if so.
+        Returns a Favourite, which is true if the user has.
         Raises Unauthorized if the token is wrong.
-        Source: LBots, "Bot Has User Favourited".
+        API docs: LBots, "Bot Has User Favourited".
         """
         user = _snowflake("user_id", user_id)
-        answer = self._request("GET", f"/bots/{self.bot_id}/favourites/user/{user}", "token")
-        favourited = answer.field(bool, "favourited", "favorited")
-        unknown = answer.fields.get("time", "") is None  # null is documented, a missing key is not
-        return Favourite(int(user), favourited, None if unknown else answer.date("time"))
+        path = f"/bots/{self.bot_id}/favourites/user/{user}"
+        response = self._session.request("GET", path, "token")
+        favourited = response.field(bool, "favourited", "favorited")
+        # null is documented; a missing key is not.
+        never = "time" in response.fields and response.fields["time"] is None
+        return Favourite(int(user), favourited, None if never else response.date("time"))
 
     has_favorited = has_favourited
 
     def invalidate_token(self) -> None:
-        """Make this client's token useless, as after a leak; the bot's page shows the new one.
+        """Invalidate this client's token, for example after a leak.
 
-        Raises Unauthorized if the token is wrong. The request is sent once: after a
-        TransportError with `sent` true it may have worked.
-        Source: LBots, "Invalidate Token".
+        The bot's edit page shows the new token. Make a new client with it: this one stops working.
+        Raises Unauthorized if the token is wrong. Never retried once it may have arrived:
+        after a TransportError with `sent` True, a ServerError or an InvalidResponse, it may have
+        succeeded.
+        API docs: LBots, "Invalidate Token".
         """
-        # A GET, and yet not to be repeated: once it has worked, the token is no longer known.
-        self._request("GET", f"/bots/{self.bot_id}/invalidate", "token", once=True)
+        # A GET, but not idempotent: once it has worked, the token is no longer valid.
+        path = f"/bots/{self.bot_id}/invalidate"
+        self._session.request("GET", path, "token", idempotent=False)
 
 
-# The command line: a command calls the method of its name.
+# Argument checks. Each raises a TypeError or ValueError that names the argument but never shows the
+# value, which may be a misplaced secret.
 
+
+def _integer(name: str, value: Any, lowest: int, highest: int) -> int:
+    try:
+        number = operator.index(value)  # accepts numpy's integers too
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
+    if not lowest <= number <= highest:
+        raise ValueError(f"{name} must be from {lowest} to {highest}")
+    return int(number)  # a plain int, since a subclass such as an enum may print differently
+
+
+def _count(name: str, value: Any) -> int:
+    return _integer(name, value, 0, 2**53 - 1)  # JavaScript's MAX_SAFE_INTEGER
+
+
+def _snowflake(name: str, value: Any) -> str:
+    """Check a Discord ID, an int or a str of digits, and return it as a str for a path."""
+    if isinstance(value, str):
+        # int() would also accept spaces, signs, underscores and non-ASCII digits.
+        if not re.fullmatch("[0-9]{1,20}", value):
+            raise ValueError(f"{name} must be a Discord ID: up to 20 digits")
+        value = int(value)
+    return str(_integer(name, value, 1, 2**64 - 1))
+
+
+class _Secret(str):
+    """A str whose value is hidden from tools that print variables in tracebacks."""
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def _secret(name: str, value: Any) -> _Secret:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    if not re.fullmatch("[!-~]([ -~]*[!-~])?", value):
+        raise ValueError(f"{name} must be non-empty printable ASCII without surrounding spaces")
+    return _Secret(value)
+
+
+def _seconds(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    if not value >= 0:  # not `value < 0`, which is false for NaN
+        raise ValueError(f"{name} must be 0 or more")
+    return min(value, 1e6)  # at most 11 days: the system rejects longer waits
+
+
+def _http_url(text: str) -> Url | None:
+    """Parse an ASCII http or https URL that has a host; return None for anything else."""
+    with contextlib.suppress(ValueError):
+        url = parse_url(text)
+        if url.host and re.fullmatch("https?://[!-~]+", text, re.IGNORECASE):
+            return url
+    return None
+
+
+def _base_url(value: Any) -> Url:
+    if not isinstance(value, str):
+        raise TypeError(f"base_url must be a str, not {type(value).__name__}")
+    url = _http_url(value)
+    if url is None or (url.auth, url.query, url.fragment) != (None, None, None):
+        raise ValueError("base_url must be http://HOST/PATH or https://HOST/PATH, in ASCII")
+    return url
+
+
+def _shards(guild_counts: Any, shard_count: Any) -> tuple[list[tuple[int, int]], int]:
+    """Return (shard_id, guild_count) for each shard to post, and the checked shard count."""
+    if isinstance(guild_counts, Mapping):
+        items = list(guild_counts.items())
+        if shard_count is None:
+            raise ValueError("shard_count is required with a mapping")
+    elif hasattr(guild_counts, "__getitem__") and not isinstance(guild_counts, (str, bytes)):
+        items = list(enumerate(guild_counts))
+        shard_count = len(items) if shard_count is None else shard_count
+    else:
+        raise TypeError("guild_counts must be a sequence or a mapping of integers")
+    shards = [(_count("shard_id", k), _count("each of guild_counts", v)) for k, v in items]
+    if not shards:
+        raise ValueError("guild_counts must contain at least one shard")
+    shard_count = _count("shard_count", shard_count)
+    if max(shard_id for shard_id, _ in shards) >= shard_count:
+        raise ValueError("shard_count must be more than every shard_id in guild_counts")
+    return shards, shard_count
+
+
+# The session sends the requests of both clients. Only this part deals with urllib3, JSON, rate
+# limits and retries. It knows nothing about bots or endpoints.
+
+_BODY_LIMIT = 4 * 2**20  # bytes; a hundred times the largest known response
+_MAX_IDLE = 60.0  # seconds; after that, a NAT, a firewall or the service may drop a connection
+_NO_RETRIES = Retry(False)  # nor redirects; created once, or urllib3 would create one per request
+_TEMPORARY = {408, 502, 503, 504, *range(520, 525), 530}  # 520 and above: a CDN
+
+# What urllib3 raises if a request cannot have reached the service. Rejected certificates are
+# ValueErrors, whether Python or urllib3 rejects them. So is an impossible hostname.
+_NOT_SENT = (NewConnectionError, ConnectTimeoutError, EmptyPoolError, ValueError)
+
+
+class _Session:
+    """Sends the requests of one client. Holds its connections, secrets and rate limits.
+
+    service: the service's name in errors and log lines.
+    secrets: {name: value} of possible Authorization headers.
+    base_url, timeout, retries, max_wait, pool: as in DBotsClient.
+    message_key: the field of an error response that contains the service's message.
+    success_key: the field of every response that is true on success, or None.
+    rate_limits: {name: (requests, seconds)}.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        secrets: Mapping[str, str],
+        base_url: str,
+        timeout: float,
+        retries: int,
+        max_wait: float,
+        pool: PoolManager | None,
+        *,
+        message_key: str,
+        success_key: str | None = None,
+        rate_limits: Mapping[str, tuple[int, float]] | None = None,
+    ) -> None:
+        self.service = service
+        self.secrets = {name: _secret(name, value) for name, value in secrets.items()}
+        url = _base_url(base_url)
+        self.base_url = base_url.rstrip("/")
+        self._timeout: Any = _seconds("timeout", timeout)  # Any: urllib3 types pool_timeout as int
+        if self._timeout == 0:
+            raise ValueError("timeout must be more than 0")
+        self._retries = _count("retries", retries)
+        self._max_wait = _seconds("max_wait", max_wait)
+        if not (pool is None or isinstance(pool, PoolManager)):
+            raise TypeError("pool must be a urllib3 PoolManager or ProxyManager")
+        self._owns_connections = pool is None
+        self._manager = _new_manager(url) if pool is None else pool
+        self.pool = self._manager.connection_from_url(self.base_url)
+        self._last_used = time.monotonic()
+        # A forwarding proxy needs the full URL; otherwise, the path is enough.
+        proxy = self.pool.proxy
+        tunnel = connection_requires_http_tunnel(proxy, self.pool.proxy_config, url.scheme)
+        self._prefix = self.base_url if proxy and not tunnel else (url.path or "").rstrip("/")
+        self._message_key, self._success_key = message_key, success_key
+        self.rate_limits = {k: _RateLimit(service, *v) for k, v in (rate_limits or {}).items()}
+        _sessions.add(self)
+
+    def close(self) -> None:
+        if self._owns_connections:
+            _close_idle_connections(self.pool)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        credential: str,
+        payload: dict[str, Any] | None = None,
+        *,
+        rate_limit: str | None = None,
+        idempotent: bool = True,
+    ) -> _Response:
+        """Send a request, retry it where the policy allows, and return the successful response.
+
+        `idempotent`: sending it twice has the same effect as once. That is true of the POST and
+        PATCH requests here, since they set a value.
+        Raises the error of the last attempt that may have reached the service or, if none did, of
+        the last attempt.
+        """
+        if credential not in self.secrets:
+            raise ValueError(f"this method needs a {credential}, but the client has none")
+        body = None if payload is None else json.dumps(payload).encode()
+        label = f"{self.service} {method} {path}"
+        limit = self.rate_limits[rate_limit] if rate_limit else None
+        budget = self._max_wait  # seconds that this call may still sleep
+        failure: BotListError | None = None
+        attempt = 0
+        while True:
+            attempt += 1
+            slot = limit.slot(label, budget) if limit else contextlib.nullcontext(0.0)
+            try:
+                with slot as waited:
+                    budget -= waited
+                    return self._send(label, method, path, credential, body)
+            except BotListError as error:
+                latest = error
+            # An attempt that cannot have arrived must not hide one that may have.
+            if failure is None or _may_have_arrived(latest) or not _may_have_arrived(failure):
+                failure = latest
+            delay = _retry_wait(latest, attempt, idempotent, limit.window if limit else 0.0)
+            if attempt > self._retries or delay is None or delay > budget:
+                raise failure
+            # The status or the transport failure. The service's own text is never logged.
+            why = latest.status if isinstance(latest, APIError) else str(latest).partition(": ")[2]
+            _log.warning("%s: %s; retrying in %.1f s", label, why, delay)
+            time.sleep(delay)
+            budget -= delay
+
+    def _send(
+        self, label: str, method: str, path: str, credential: str, body: bytes | None
+    ) -> _Response:
+        """Make one attempt: return a successful response, or raise the error."""
+        if self._owns_connections and time.monotonic() - self._last_used > _MAX_IDLE:
+            _close_idle_connections(self.pool)
+        if self.pool.pool is None:  # urllib3 1.26 closed it to make room for other hosts
+            self.pool = self._manager.connection_from_url(self.base_url)
+        headers = {"User-Agent": f"botlists/{__version__}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        status: int | str = "no complete response"
+        started = time.monotonic()
+        try:
+            raw = self.pool.urlopen(
+                method,
+                self._prefix + path,
+                body=body,
+                # Not in a variable: rich would show the start of a long secret in tracebacks.
+                headers={**headers, "Authorization": self.secrets[credential]},
+                retries=_NO_RETRIES,
+                assert_same_host=False,  # a full URL, for a proxy, names another host
+                timeout=self._timeout,
+                pool_timeout=self._timeout,
+                preload_content=False,
+                decode_content=False,
+                enforce_content_length=True,
+            )
+            content = _read(raw)
+            status = raw.status
+        except exceptions.HTTPError as error:
+            _raise_transport_error(self.service, error, self.pool.proxy)
+        finally:
+            self._last_used = time.monotonic()
+            milliseconds = 1000 * (self._last_used - started)
+            _log.debug("%s: %s in %.0f ms", label, status, milliseconds)
+        try:
+            document = json.loads(content)
+        except (ValueError, RecursionError):
+            document = None  # like a JSON null, which is not a valid response either
+        response = _Response(self.service, raw.status, raw.reason, raw.headers, content, document)
+        self._raise_for_failure(response)
+        return response
+
+    def _raise_for_failure(self, response: _Response) -> None:
+        """Raise the error for a response that is not a success."""
+        if len(response.body) > _BODY_LIMIT:
+            raise response.invalid(f"the body is larger than {_BODY_LIMIT // 2**20} MiB")
+        fields, status = response.fields, response.status
+        refused = self._success_key is not None and fields.get(self._success_key) is False
+        if refused:  # regardless of the HTTP status
+            code = fields.get("status_code")
+            status = code if type(code) is int and code >= 400 else status
+        deprecated = fields.get("error") == "DEPRECATED"
+        if refused or deprecated or status >= 400:
+            kind = DeprecatedEndpoint if deprecated else _ERROR_CLASSES.get(status, APIError)
+            message = self._mask(_refusal_message(response, self._message_key))
+            retry_after = _retry_after(response.headers.get("Retry-After", ""))
+            raise kind(self.service, status, message, response.body, retry_after)
+        if status >= 300:
+            location = self._mask(response.headers.get("Location", "an unknown location"))
+            raise response.invalid(f"a redirect to {location}, which is not followed")
+        if response.json is None:
+            what = "an HTML page" if response.is_html else "not JSON"
+            raise response.invalid(f"the response is {what}")
+        if self._success_key is not None:
+            response.field(bool, self._success_key)
+
+    def _mask(self, text: str) -> str:
+        for secret in sorted(self.secrets.values(), key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
+
+
+def _may_have_arrived(error: BotListError) -> bool:
+    return error.sent if isinstance(error, TransportError) else getattr(error, "_sent", True)
+
+
+def _retry_wait(error: BotListError, attempt: int, idempotent: bool, window: float) -> float | None:
+    """The retry policy: return the seconds until the next attempt, or None for no retry.
+
+    Every request is retried after 429, and if it was certainly not sent, unless a certificate was
+    rejected. An idempotent one is also retried after a lost response or a temporary status.
+    `window` is the rate limit's, or 0.
+    """
+    retry = False
+    if isinstance(error, TransportError):
+        rejected = isinstance(error.__cause__, ValueError)  # see _NOT_SENT
+        retry = not rejected and (idempotent or not error.sent)
+    elif isinstance(error, TooManyRequests):
+        retry = error._sent
+    elif isinstance(error, APIError) and not isinstance(error, DeprecatedEndpoint):
+        retry = idempotent and error.status in _TEMPORARY
+    if not retry:
+        return None
+    if isinstance(error, APIError) and error.retry_after:
+        return error.retry_after
+    if isinstance(error, TooManyRequests) and window:
+        return window
+    return 2.0 ** min(attempt - 1, 5) * random.uniform(0.5, 1.0)
+
+
+def _raise_transport_error(service: str, error: BaseException, proxy: Url | None) -> NoReturn:
+    """Translate an exception of urllib3 into a TransportError and raise it."""
+    while error.args and isinstance(error.args[-1], BaseException):
+        error = error.args[-1]  # each version of urllib3 wraps the original error differently
+    sent = not isinstance(error, _NOT_SENT)
+    reason = error
+    if isinstance(error, (NewConnectionError, exceptions.TimeoutError)):
+        reason = error.__context__ or error  # these have the system's error as their context
+    timed_out = isinstance(reason, (socket.timeout, TimeoutError))
+    kind = TransportTimeout if timed_out else TransportError
+    what = "no complete response" if sent else "not sent"
+    where = f" (proxy {proxy.scheme}://{proxy.netloc})" if proxy else ""
+    why = str(reason) if isinstance(reason, OSError) else repr(reason)
+    raise kind(service, f"{what}{where}: {why}", sent) from error
+
+
+def _read(response: BaseHTTPResponse) -> bytes:
+    """Read the body, but stop soon after _BODY_LIMIT bytes."""
+    body = bytearray()
+    try:
+        # Not stream(): before urllib3 2.8, it buffers chunk sizes and trailers without limit.
+        for part in iter(lambda: response.read(65536), b""):
+            body += part
+            if len(body) > _BODY_LIMIT or response.length_remaining == 0:
+                break
+    except ValueError as error:  # from http.client, for a negative chunk size
+        raise exceptions.ProtocolError(str(error)) from error
+    if len(body) > _BODY_LIMIT:
+        response.close()
+    response.release_conn()
+    return bytes(body)
+
+
+class _Response(NamedTuple):
+    """A response, or part of one (with another `json`), that checks the fields it returns."""
+
+    service: str
+    status: int
+    reason: str | None
+    headers: Mapping[str, str]
+    body: bytes
+    json: Any
+
+    def invalid(self, text: str) -> InvalidResponse:
+        return InvalidResponse(self.service, self.status, text, self.body)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of a JSON object; {} for any other JSON."""
+        return self.json if isinstance(self.json, dict) else {}
+
+    @property
+    def is_html(self) -> bool:
+        declared = "html" in self.headers.get("Content-Type", "").lower()
+        pattern = b"<" if declared else b"<(!doctype )?html"
+        return re.search(pattern, self.body[:1000], re.IGNORECASE) is not None
+
+    def field(self, kind: type[T], *names: str, default: T | None = None) -> T:
+        """Return the first field of `names` that is present. Its type must be exactly `kind`."""
+        fields = self.fields
+        value = next((fields[name] for name in names if name in fields), default)
+        if type(value) is not kind:
+            raise self.invalid(f"{names[0]} is missing or not of type {kind.__name__}")
+        return value
+
+    def date(self, name: str) -> datetime:
+        try:
+            return _parse_date(self.field(str, name))
+        except ValueError:
+            raise self.invalid(f"{name} is not a date in a known format") from None
+
+
+def _refusal_message(response: _Response, key: str) -> str:
+    """Return why the service refused: its message, a short text body, or the reason phrase."""
+    message = response.fields.get(key)
+    if isinstance(message, str) and message.strip():
+        return message.strip()
+    reason = response.reason or "no reason given"
+    if response.is_html:
+        return f"{reason} (the response is an HTML page)"
+    text = " ".join(response.body[:1000].decode(errors="replace").split())
+    words = " " in text or text.rstrip(".!").isalpha()  # any other single word may be a secret
+    markup = "<" in text or text.startswith(("{", "[", '"', "null"))
+    plain = words and not markup and len(text) <= 200 and text.isprintable()
+    return text if plain else reason
+
+
+def _parse_date(text: str) -> datetime:
+    """Parse a date in the format of DBots (JavaScript's JSON) or LBots (an HTTP header)."""
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?(Z|[+-]\d\d:\d\d)", text):
+            date = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        elif re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", text):
+            date = email.utils.parsedate_to_datetime(text)
+        else:
+            raise ValueError("unknown format")
+        return date.astimezone(timezone.utc)
+    except (TypeError, OverflowError) as error:  # TypeError: no such month, before Python 3.10
+        raise ValueError(str(error)) from error
+
+
+def _retry_after(value: str) -> float | None:
+    """Return the seconds that a Retry-After header (a number or a date) asks for, or None."""
+    with contextlib.suppress(ValueError):
+        number = re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]+)?\s*", value)
+        seconds = float(value) if number else _parse_date(value.strip()).timestamp() - time.time()
+        return seconds if number or seconds > 0 else None
+    return None
+
+
+class _RateLimit:
+    """Allow at most `requests` in any `window` seconds, as the service counts them.
+
+    The service may count a request at any time between its sending and its response. So each
+    request holds one of `requests` slots, which all threads share, and the slot is free again
+    `window` seconds after the response.
+    """
+
+    def __init__(self, service: str, requests: int, window: float) -> None:
+        self.service = service
+        self.requests = requests
+        self.window = window
+        self.reset()
+
+    def reset(self) -> None:
+        # For each unused slot, the time from which it is free.
+        self._free_at: queue.PriorityQueue[float] = queue.PriorityQueue()
+        for _ in range(self.requests):
+            self._free_at.put(0.0)
+
+    @contextlib.contextmanager
+    def slot(self, label: str, patience: float) -> Iterator[float]:
+        """Wait for a slot and hold it. Yields the seconds waited.
+
+        Raises TooManyRequests as soon as it is certain that no slot will be free within `patience`
+        seconds.
+        """
+        started = time.monotonic()
+        free_at = None
+        with contextlib.suppress(queue.Empty):
+            # If all slots are in use, the next one is free one window after it comes back. It must
+            # come back within this time.
+            free_at = self._free_at.get(timeout=max(patience - self.window, 0.0))
+        wait = self.window if free_at is None else max(free_at - started, 0.0)
+        if free_at is None or wait > patience:
+            if free_at is not None:
+                self._free_at.put(free_at)
+            text = f"not sent: max {self.requests} requests in {self.window:g} s; wait {wait:.1f} s"
+            error = TooManyRequests(self.service, 429, text, b"", wait)
+            error._sent = False
+            raise error
+        try:
+            if wait >= 1:
+                _log.info("%s: waiting %.1f s for the rate limit", label, wait)
+            if wait > 0:
+                time.sleep(max(free_at - time.monotonic(), 0.0))
+            yield wait
+        finally:
+            self._free_at.put(time.monotonic() + self.window)
+
+
+class _BadVariable(ValueError):
+    """An environment variable is unusable. The text names it but never shows its value."""
+
+
+def _new_manager(url: Url) -> PoolManager:
+    """Make a manager that verifies TLS and uses the environment's proxy for `url`."""
+    options: dict[str, Any] = {"maxsize": 32}  # idle connections to keep, one per thread
+    if url.scheme == "https":
+        # Built as in urllib3, but only once: urllib3 would load the system's certificates for each
+        # connection. (With ssl.create_default_context(), urllib3 1.26 rejects IP addresses.)
+        options["ssl_context"] = create_urllib3_context()
+        options["ssl_context"].load_default_certs()
+    proxy = _environment_proxy(url)
+    if proxy is None:
+        return PoolManager(**options)
+    if proxy.auth:
+        auth = proxy.auth if ":" in proxy.auth else f"{proxy.auth}:"
+        # urllib3 encodes this as Latin-1 again, which restores the percent-encoded bytes.
+        options["proxy_headers"] = make_headers(proxy_basic_auth=unquote(auth, "latin-1"))
+    if proxy.scheme == "https":
+        # Without this, urllib3 1.26 does not check the hostname in the proxy's certificate.
+        options["proxy_ssl_context"] = ssl.create_default_context()
+    return ProxyManager(proxy._replace(auth=None).url, **options)
+
+
+def _environment_proxy(url: Url) -> Url | None:
+    """Return the environment's proxy for `url`, following the rules of curl and requests."""
+    scheme = str(url.scheme)
+    names = [name for name in os.environ if name.lower() in (f"{scheme}_proxy", "all_proxy")]
+    if not names:  # proxy settings of Windows and macOS are ignored
+        return None
+    from urllib.request import getproxies, proxy_bypass
+
+    proxies = getproxies()
+    value = proxies.get(scheme) or proxies.get("all")
+    if not value or proxy_bypass(f"{url.host}:{url.port or port_by_scheme[scheme]}"):
+        return None
+    value = value if "://" in value else f"http://{value}"
+    # One of these characters in the user name or password would change the host.
+    proxy = _http_url(value) if re.fullmatch(r"[^:]+://[^\\/?#]+/?", value) else None
+    if proxy is None:
+        raise _BadVariable(f"{' or '.join(names)} must be an http or https URL, percent-encoded")
+    return proxy
+
+
+def _close_idle_connections(pool: HTTPConnectionPool) -> None:
+    """Close the idle connections. urllib3 reopens them when needed."""
+    if pool.pool is not None:
+        with pool.pool.mutex:
+            for connection in filter(None, pool.pool.queue):
+                connection.close()
+
+
+_sessions: weakref.WeakSet[_Session] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """In the child, replace the parent's connections and locks, which may be in use forever."""
+    for session in _sessions:
+        idle = session.pool.pool
+        if idle is not None:
+            for connection in filter(None, idle.queue):
+                connection.close()  # only the child's copy of the socket
+            queue.Queue.__init__(idle, idle.maxsize)  # in place, with new locks
+            for _ in range(idle.maxsize):
+                idle.put(None)  # urllib3's placeholder for a connection not made yet
+        for limit in session.rate_limits.values():
+            limit.reset()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+# The command line. Each command calls the method of the same name.
+
+_CLIENTS = {"dbots": DBotsClient, "lbots": LBotsClient}
+
+_COMMANDS = [
+    # service, command, arguments, environment variable, JSON key unless a named tuple is returned
+    ("dbots", "post-stats", ["BOT", "N"], "DBOTS_TOKEN", "guild_count"),
+    ("dbots", "get-log", ["BOT"], "DBOTS_USER_KEY", ""),
+    ("dbots", "regenerate-key", ["BOT"], "DBOTS_USER_KEY", "token"),
+    ("dbots", "get-api", ["BOT"], "DBOTS_USER_KEY", ""),
+    ("dbots", "edit-api", ["BOT", "(--vote-webhook-url URL | --clear)"], "DBOTS_USER_KEY", ""),
+    ("lbots", "post-stats", ["BOT", "N", "[--shard-id I]", "[--shard-count C]"], "LBOTS_TOKEN", ""),
+    ("lbots", "post-shard-stats", ["BOT", "N [N ...]"], "LBOTS_TOKEN", ""),
+    ("lbots", "get-favourites", ["BOT"], "LBOTS_TOKEN", "favourites"),
+    ("lbots", "has-favourited", ["BOT", "USER"], "LBOTS_TOKEN", ""),
+    ("lbots", "invalidate-token", ["BOT"], "LBOTS_TOKEN", "invalidated"),
+]
+
+
+_ARGUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
+    # argument as in _COMMANDS: what add_argument() takes
+    "BOT": ("bot_id", {"metavar": "BOT", "help": "the bot's ID"}),
+    "N": ("guild_count", {"metavar": "N", "type": int, "help": "the number of guilds"}),
+    "N [N ...]": ("guild_counts", {"metavar": "N", "type": int, "nargs": "+", "help": "per shard"}),
+    "USER": ("user_id", {"metavar": "USER", "help": "the user's ID"}),
+    "[--shard-id I]": ("--shard-id", {"metavar": "I", "type": int, "help": "the shard, from 0"}),
+    "[--shard-count C]": ("--shard-count", {"metavar": "C", "type": int, "help": "shard total"}),
+    "--vote-webhook-url URL": ("--vote-webhook-url", {"metavar": "URL", "help": "receives votes"}),
+    "--clear": ("--clear", {"dest": "vote_webhook_url", "action": "store_const", "const": None}),
+}
 
 _EPILOG = """
-A command's secret comes from the environment: DBOTS_TOKEN, DBOTS_USER_KEY or
-LBOTS_TOKEN. Its result is one JSON object on standard output, an error one line
-on standard error. Exit status: 0; 1 if the service or the way to it failed; 2
-for wrong usage or a missing variable; 130 on Ctrl-C.
+Each command reads its token or key from the environment variable shown beside
+it, and prints one JSON object to stdout, or one line to stderr. Exit status:
+0; 1 if it failed; 2 for wrong usage or a bad variable; 130 on Ctrl-C.
 
 example:
   LBOTS_TOKEN=... botlists lbots post-stats 264811613708746752 893
 """
 
 
-def _add_commands(add_dbots: Callable[..., Any], add_lbots: Callable[..., Any]) -> None:
-    """Add each command: its name, credential, what it does, and the key of a bare result."""
-    command = add_dbots("post-stats", "token", "post the number of guilds", "guild_count")
-    command.add_argument("guild_count", metavar="N", type=int, help="the number of guilds")
-    add_dbots("get-log", "user_key", "show the changes of the bot's page")
-    add_dbots("regenerate-key", "user_key", "replace the token; drops the vote webhook", "token")
-    add_dbots("get-api", "user_key", "show the token and the vote webhook")
-    command = add_dbots("edit-api", "user_key", "set or clear the vote webhook")
-    url = command.add_mutually_exclusive_group(required=True)
-    url.add_argument("--vote-webhook-url", metavar="URL", help="where votes are sent to")
-    url.add_argument(
-        "--clear", dest="vote_webhook_url", action="store_const", const=None, help="send none"
-    )
-    command = add_lbots("post-stats", "token", "post the number of guilds, of all or of a shard")
-    command.add_argument("guild_count", metavar="N", type=int, help="the number of guilds")
-    command.add_argument("--shard-id", metavar="I", type=int, help="the shard, from 0")
-    command.add_argument("--shard-count", metavar="C", type=int, help="how many shards there are")
-    command = add_lbots("post-shard-stats", "token", "post the numbers of guilds of all shards")
-    command.add_argument("guild_counts", metavar="N", type=int, nargs="+", help="of shard 0, 1...")
-    add_lbots("get-favourites", "token", "show how many users favourited the bot", "favourites")
-    command = add_lbots("has-favourited", "token", "show whether a user favourited the bot")
-    command.add_argument("user_id", metavar="USER", help="the user's ID")
-    add_lbots("invalidate-token", "token", "make the token useless", "invalidated")
-
-
 def _parser() -> argparse.ArgumentParser:
-    import argparse  # here, since who imports the clients has no use for it
+    import argparse  # only the command line needs it
 
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    options.add_argument("--base-url", metavar="URL", help="where the API is, if elsewhere")
-    options.add_argument("--timeout", metavar="S", type=float, help="seconds for each wait (10)")
-    options.add_argument("--retries", metavar="N", type=int, help="further attempts (2)")
-    options.add_argument("--max-wait", metavar="S", type=float, help="seconds to sleep in all (30)")
+    options.add_argument("--base-url", metavar="URL", help="address of the API")
+    options.add_argument("--timeout", metavar="S", type=float, help="timeout in seconds (10)")
+    options.add_argument("--retries", metavar="N", type=int, help="number of retries (2)")
+    options.add_argument("--max-wait", metavar="S", type=float, help="total seconds to wait (30)")
+    commands = "".join(
+        f"  {' '.join([service, command, *arguments]):56}{variable}\n"
+        for service, command, arguments, variable, _ in _COMMANDS
+    )
     parser = argparse.ArgumentParser(
         prog="botlists",
-        description="Talk to DBots (dbots.co) and LBots (lbots.org) for a Discord bot.",
-        epilog=_EPILOG,
+        description="Call the APIs of two Discord bot lists: DBots (dbots.co), LBots (lbots.org).",
+        epilog=f"commands:\n{commands}{_EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[options],
     )
     parser.add_argument("--version", action="version", version=f"botlists {__version__}")
     services = parser.add_subparsers(metavar="SERVICE", required=True)
-
-    def service(prefix: str, client: type[_Client]) -> Callable[..., Any]:
-        text = f"the commands of {client._SERVICE}, each with the variable that has its secret"
-        group = services.add_parser(prefix, help=text, description=text)
-        commands = group.add_subparsers(metavar="COMMAND", required=True)
-
-        def add(name: str, credential: str, summary: str, result: str = "") -> Any:
-            variable = f"{prefix}_{credential}".upper()
-            american = name.replace("favour", "favor")
-            command = commands.add_parser(
-                name,
-                aliases=[] if american == name else [american],
-                help=f"{summary} ({variable})",
-                description=f"{summary} ({variable})",
-                parents=[options],
-                argument_default=argparse.SUPPRESS,  # keeps what stood before the service
-            )
-            command.add_argument("bot_id", metavar="BOT", help="the bot's ID")
-            method = getattr(client, name.replace("-", "_"))
-            command.set_defaults(call=(client, method, credential, variable, result))
-            return command
-
-        return add
-
-    _add_commands(service("dbots", DBotsClient), service("lbots", LBotsClient))
+    groups = {}
+    for service in _CLIENTS:
+        about = f"commands for {service}"
+        group = services.add_parser(service, help=about, description=about)
+        groups[service] = group.add_subparsers(metavar="COMMAND", required=True)
+    for service, name, arguments, variable, key in _COMMANDS:
+        american = name.replace("favour", "favor")
+        method = getattr(_CLIENTS[service], name.replace("-", "_"))
+        summary = (method.__doc__ or "").partition("\n")[0]  # python -OO removes docstrings
+        about = f"{summary} ({variable})"
+        command = groups[service].add_parser(
+            name,
+            aliases=[] if american == name else [american],
+            help=about,
+            description=about,
+            parents=[options],
+            argument_default=argparse.SUPPRESS,  # preserves options given before the service
+        )
+        for argument in arguments:
+            choice = argument.startswith("(")
+            target = command.add_mutually_exclusive_group(required=True) if choice else command
+            for part in argument.strip("()").split(" | "):
+                flag, settings = _ARGUMENTS[part]
+                target.add_argument(flag, **settings)
+        command.set_defaults(call=(service, method, variable, key))
     return parser
 
 
 def _show_progress(done: int, total: int) -> None:
-    end = "\n" if done == total else "\r"  # so that the next count, or an error, overwrites it
+    end = "\n" if done == total else "\r"  # the next line, or an error, overwrites this one
     print(f"{done} of {total} shards", end=end, file=sys.stderr, flush=True)
 
 
-def _jsonable(result: Any) -> Any:
-    """Named tuples as objects, dates in ISO 8601, and IDs as strings: jq rounds such numbers."""
-    if hasattr(result, "_asdict"):
-        return {
-            name: str(value) if name.endswith("_id") else _jsonable(value)
-            for name, value in result._asdict().items()
-        }
-    if isinstance(result, tuple):
-        return [_jsonable(value) for value in result]
-    return result.isoformat() if isinstance(result, datetime) else result
+def _jsonable(value: Any) -> Any:
+    """Turn named tuples into dicts, with IDs as strings: jq would round such large numbers."""
+    if hasattr(value, "_asdict"):
+        fields = value._asdict().items()
+        return {name: str(v) if name.endswith("_id") else _jsonable(v) for name, v in fields}
+    return [_jsonable(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _run(given: dict[str, Any]) -> None:
+    """Run the parsed command with its arguments and options."""
+    service, method, variable, key = given.pop("call")
+    try:
+        secret = _secret(variable, os.environ[variable])
+    except (KeyError, ValueError):
+        raise _BadVariable(f"environment variable {variable} is not set, or malformed") from None
+    credential = variable.partition("_")[2].lower()
+    names = ("bot_id", "base_url", "timeout", "retries", "max_wait")
+    options = {name: given.pop(name) for name in names if name in given}
+    extra = {}
+    if "guild_counts" in given and hasattr(sys.stderr, "isatty") and sys.stderr.isatty():
+        extra["progress"] = _show_progress
+    with _CLIENTS[service](**options, **{credential: secret}) as client:
+        result = method(client, **given, **extra)
+    if result is None:  # show what was posted, or that the token was invalidated
+        result = given or True
+    try:
+        document = {key: result} if key else _jsonable(result)
+        print(json.dumps(document, default=datetime.isoformat), flush=True)
+    except (OSError, ValueError) as error:  # ValueError: stdout is closed
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # otherwise, Python tries again at exit
+        raise OSError(f"the call was done, but its result was not written: {error}") from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line with `argv`, or the process's own; return its exit status."""
-    parser = _parser()
-    given = vars(parser.parse_args(argv))
-    client_class, method, credential, variable, result_name = given.pop("call")
-    settings = ("bot_id", "base_url", "timeout", "retries", "max_wait")
-    of_client = {name: given.pop(name) for name in settings if name in given}
-    extra = {"progress": _show_progress} if "guild_counts" in given and sys.stderr.isatty() else {}
-    _log.addHandler(logging.NullHandler())  # else logging shows our warnings before the one line
-    try:
-        if variable not in os.environ:
-            raise ValueError(f"the environment variable {variable} is not set")
-        of_client[credential] = _secret(variable, os.environ[variable])
-        with client_class(**of_client) as client:
-            result = method(client, **given, **extra)
-    except BotListError as error:
-        print(f"botlists: {error}", file=sys.stderr)
-        return 1
-    except ValueError as error:
-        parser.error(str(error))
-    except KeyboardInterrupt:
-        return 130  # as a shell says it
-    if result is None:  # show what was posted; nothing is with a token's end
-        result = given or True
-    print(json.dumps({result_name: result} if result_name else _jsonable(result)))
+    """Run the command line with `argv`, by default sys.argv[1:]; return the exit status."""
+    _log.addHandler(logging.NullHandler())  # otherwise, Python prints warnings to stderr
+    usable = sys.stderr is not None and not getattr(sys.stderr, "closed", False)
+    # Without a usable stderr, as under pythonw or 2>&-, print() would write to stdout.
+    with contextlib.redirect_stderr(sys.stderr if usable else io.StringIO()):
+        parser = _parser()
+        try:
+            _run(vars(parser.parse_args(argv)))
+        except KeyboardInterrupt:
+            return 130  # as shells do
+        except (BotListError, OSError, _BadVariable) as error:
+            print(f"botlists: {error}", file=sys.stderr)
+            return 2 if isinstance(error, _BadVariable) else 1
+        except ValueError as error:
+            parser.error(str(error))
     return 0
 
 
