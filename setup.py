@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 HERE = Path(__file__).resolve().parent
@@ -18,6 +20,20 @@ def version() -> str:
     if found is None:
         raise RuntimeError("botlists.py has no __version__")
     return found.group(1)
+
+
+class BuildWithStubs(build_py):
+    """Adds the module's own text as stubs: mypy ignores the types of an installed lone module."""
+
+    def run(self) -> None:
+        super().run()
+        stubs = self.get_outputs()[-1]
+        self.mkpath(os.path.dirname(stubs))
+        self.copy_file("botlists.py", stubs)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        stubs = os.path.join(self.build_lib, "botlists-stubs", "__init__.pyi")
+        return [*super().get_outputs(include_bytecode), stubs]
 
 
 class SdistWithTests(sdist):
@@ -41,15 +57,17 @@ setup(
     install_requires=["urllib3>=1.26,<3"],
     extras_require={"test": ["pytest", "pytest-httpserver"]},
     entry_points={"console_scripts": ["botlists = botlists:main"]},
-    cmdclass={"sdist": SdistWithTests},
+    cmdclass={"build_py": BuildWithStubs, "sdist": SdistWithTests},
     classifiers=[
         "Development Status :: 5 - Production/Stable",
         "Environment :: Console",
         "Intended Audience :: Developers",
-        "Operating System :: OS Independent",
+        "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3 :: Only",
         *(f"Programming Language :: Python :: 3.{minor}" for minor in range(7, 15)),
+        "Programming Language :: Python :: Implementation :: CPython",
+        "Programming Language :: Python :: Implementation :: PyPy",
         "Topic :: Communications :: Chat",
         "Topic :: Internet :: WWW/HTTP",
         "Topic :: Software Development :: Libraries :: Python Modules",
