@@ -142,7 +142,10 @@ class Sandbox(HTTPServer):
                     return self.json(200, document)
             vote = re.fullmatch("/dbots/vote/([0-9]+)", request.path)
             if vote:
-                return Response(f"The webhook responded with {self.vote(vote.group(1))}.\n")
+                try:
+                    return Response(f"The webhook responded with {self.vote(vote.group(1))}.\n")
+                except (ValueError, urllib3.exceptions.HTTPError) as error:
+                    return Response(f"{error}\n", 502)
             if not (lbots or "/api/v1/" in request.path):
                 return Response(PAGE, content_type="text/html")
             raise Refusal(404, "Not Found" if lbots else "Not found")
@@ -2696,32 +2699,31 @@ def test_the_rotation_of_the_readme_raises_if_it_did_not_happen(
 @pytest.mark.skipif(not README, reason="no README here")
 def test_the_receiver_of_the_readme_takes_votes_and_nothing_else(sandbox: Sandbox) -> None:
     port, manager = unused_port(), urllib3.PoolManager(retries=False, timeout=10)
-    url, token = f"http://127.0.0.1:{port}", {"Authorization": sandbox.dbots_token}
+    url, token = f"http://127.0.0.1:{port}", sandbox.dbots_token
     script = example_with("VoteHandler").replace("8080", str(port))
 
-    def status(body: bytes, headers: dict[str, str]) -> int:
+    def status(body: bytes, *token: str) -> int:
+        headers = dict(zip(["Authorization"], token))
         return manager.request("POST", url, body=body, headers=headers).status
 
-    with started(script, DBOTS_TOKEN=sandbox.dbots_token) as process:
+    with started(script, DBOTS_TOKEN=token) as process:
         eventually(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
         silent = socket.create_connection(
             ("127.0.0.1", port)
         )  # the next requests don't wait for it
-        for wrong in ("", "wrong", "dbots-token-\xe9", f"Bearer {sandbox.dbots_token}"):
-            assert status(b'{"by": "1"}', {"Authorization": wrong}) == 401
-        assert status(b'{"by": "1"}', {}) == 401
+        for wrong in ([], [""], ["wrong"], ["dbots-token-\xe9"]):
+            assert status(b'{"by": "1"}', *wrong) == 401
         for body in (b"", b"x", b"[]", b'"by"', b"{}", b"\xff"):
             assert status(body, token) == 400
-        assert status(b'{"by": "1"}', {**token, "Content-Length": "-1"}) == 400
         clients_of(sandbox)[0].edit_api(vote_webhook_url=url)
         assert sandbox.vote(FAN) == 204
-        said = manager.request("GET", sandbox.url_for(f"/dbots/vote/{STRANGER}")).data
-        assert said == b"The webhook responded with 204.\n"
+        assert b"204" in manager.request("GET", sandbox.url_for(f"/dbots/vote/{STRANGER}")).data
         assert process.stdout is not None
         votes = [process.stdout.readline() for _ in range(2)]
         assert votes == [f"Vote by {FAN}\n", f"Vote by {STRANGER}\n"]
         silent.close()
-    pytest.raises(ValueError, Sandbox().vote, FAN).match("no vote webhook is set")
+    sandbox.reset()
+    assert b"no vote webhook" in manager.request("GET", sandbox.url_for("/dbots/vote/1")).data
 
 
 @pytest.mark.skipif(not README, reason="no README here")
@@ -2883,8 +2885,7 @@ def serve(port: int) -> None:
         keys = f"{box.dbots_token!r}, user_key={box.user_key!r}"
         print(f"  dbots = DBotsClient({BOT}, {keys}, base_url={box.dbots_url!r})")
         print(f"  lbots = LBotsClient({BOT}, {box.lbots_token!r}, base_url={box.lbots_url!r})")
-        print("\nTo send a vote to the webhook that you have set, open in a browser:\n")
-        print(f"  {box.url_for('/dbots/vote')}/{FAN}")
+        print(f"\nTo send a vote to your webhook, open {box.url_for('/dbots/vote')}/{FAN}")
         print(f"\nUser {FAN} has favourited the bot.\nPress Ctrl-C to stop.", flush=True)
         while True:  # on Windows, Ctrl-C would not end a wait for an event
             time.sleep(1)
