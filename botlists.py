@@ -77,6 +77,8 @@ class BotListError(Exception):
     `str(error)` is one line of at most 300 characters and never shows the client's token or key.
     """
 
+    _sent = True  # False if the request cannot have reached the service
+
     def __init__(self, service: str, text: str) -> None:
         line = "".join(char if char.isprintable() else " " for char in f"{service}: {text}")
         super().__init__(line if len(line) <= 300 else line[:297] + "...")
@@ -92,7 +94,7 @@ class TransportError(BotListError):
 
     def __init__(self, service: str, text: str, sent: bool) -> None:
         super().__init__(service, text)
-        self.sent = sent
+        self.sent = self._sent = sent
 
 
 class TransportTimeout(TransportError):
@@ -100,7 +102,7 @@ class TransportTimeout(TransportError):
 
 
 class InvalidResponse(BotListError):
-    """A response that does not match the service's documentation. Has its `status` and `body`."""
+    """A response that does not match the service's documentation. Has `status` and `body`."""
 
     def __init__(self, service: str, status: int, text: str, body: bytes) -> None:
         super().__init__(service, f"{status}: {text}")
@@ -111,8 +113,8 @@ class InvalidResponse(BotListError):
 class APIError(BotListError):
     """The service refused the request.
 
-    It has the `status`, the service's `message`, the response `body`, and `retry_after`: the
-    seconds to wait, or None if unknown.
+    Attributes: `status`, the service's `message`, the response `body`, and `retry_after` (the
+    seconds to wait, or None if unknown).
     """
 
     def __init__(
@@ -142,9 +144,7 @@ class NotFound(APIError):
 
 
 class TooManyRequests(APIError):
-    """429. Or nothing was sent, because the rate limit needs a longer wait than `max_wait`."""
-
-    _sent = True  # False if this client's own rate limit refused the request
+    """429, or the client's own rate limit needs a longer wait than `max_wait`: nothing was sent."""
 
 
 class ServerError(APIError):
@@ -171,7 +171,7 @@ _ERROR_CLASSES: dict[int, type[APIError]] = {
 class Favourite(NamedTuple):
     """Whether a user has favourited the bot this quarter, and when (UTC, or None).
 
-    Its truth value is `favourited`.
+    It is true if `favourited` is.
     """
 
     user_id: int
@@ -250,11 +250,12 @@ class DBotsClient(_Client):
     base_url: the http or https URL of the API.
     timeout: seconds (more than 0) to wait for a connection, and for each read.
     retries: how many times to retry, 0 or more, where a retry is safe.
-    max_wait: total seconds that a request may wait for rate limits and retries; 0: never wait.
+    max_wait: total seconds to wait for rate limits and between retries, for each request; 0 means
+        never to wait.
     pool: your own urllib3 PoolManager or ProxyManager. By default, the client verifies TLS with the
         system's certificates and uses the proxy set in the environment.
 
-    A client may be shared by threads and used on both sides of a fork. Its methods raise TypeError
+    A client may be shared by threads, and used before and after a fork. Its methods raise TypeError
     or ValueError for invalid arguments before anything is sent. All other errors are BotListErrors:
     TransportError, InvalidResponse or APIError. If TLS cannot be set up, the constructor raises
     OSError.
@@ -306,9 +307,9 @@ class DBotsClient(_Client):
         changes = []
         for entry in [response._replace(json=item) for item in entries]:
             # The service omits empty values.
-            values = entry._replace(json=entry.field(dict, "changes", default={}))
-            old = values.field(dict, "old", default={})
-            new = values.field(dict, "new", default={})
+            change = entry._replace(json=entry.field(dict, "changes", default={}))
+            old = change.field(dict, "old", default={})
+            new = change.field(dict, "new", default={})
             changes.append(AuditChange(entry.date("at"), entry.field(str, "by"), old, new))
         return AuditLog(response.field(str, "_id"), tuple(changes))
 
@@ -316,9 +317,9 @@ class DBotsClient(_Client):
         """Replace the bot's API token. This also removes the vote webhook: set it again.
 
         Returns the new token, which this client uses from now on.
-        Raises the same errors as `get_log`. Never retried once the service may have received it:
-        after a TransportError with `sent` True, a ServerError or an InvalidResponse, the token may
-        have changed. `get_api` returns the valid token.
+        Raises the same errors as `get_log`. Retried only after 429 or if nothing was sent. After a
+        TransportError with `sent` True, a ServerError or an InvalidResponse, the token may have
+        changed: `get_api` returns the valid one.
         API docs: DBots, "Regenerate Key".
         """
         # A GET, but not idempotent: each call invalidates the previous token.
@@ -335,7 +336,7 @@ class DBotsClient(_Client):
     def get_api(self) -> ApiDocument:
         """Get the bot's API token and vote webhook.
 
-        Returns both. This client uses that token from now on.
+        Returns an ApiDocument. This client uses its token from now on.
         Raises the same errors as `get_log`, or ServerError if the user key is wrong or expired.
         API docs: DBots, "Get API Document".
         """
@@ -358,10 +359,10 @@ class DBotsClient(_Client):
         path = f"/bots/{self.bot_id}/api"
         response = self._session.request(method, path, "user_key", payload)
         bot_id = response.field(str, "_id")
-        token = response.field(str, "token")
         unset = response.fields.get("voteWebhookURL") is None  # null or missing
         url = None if unset else response.field(str, "voteWebhookURL")
-        return ApiDocument(bot_id, self._use_token(token, response), url)
+        token = self._use_token(response.field(str, "token"), response)
+        return ApiDocument(bot_id, token, url)
 
     def _use_token(self, token: str, response: _Response) -> str:
         """Switch this client to a token from a response, and return it."""
@@ -487,12 +488,12 @@ class LBotsClient(_Client):
     has_favorited = has_favourited
 
     def invalidate_token(self) -> None:
-        """Invalidate this client's token, for example after a leak.
+        """Invalidate the bot's token, for example after a leak.
 
         The bot's edit page shows the new token. Make a new client with it: this one stops working.
-        Raises Unauthorized if the token is wrong. Never retried once it may have arrived:
-        after a TransportError with `sent` True, a ServerError or an InvalidResponse, it may have
-        succeeded.
+        Raises Unauthorized if the token is wrong. Retried only after 429 or if nothing was sent.
+        After a TransportError with `sent` True, a ServerError or an InvalidResponse, the token may
+        be invalid already.
         API docs: LBots, "Invalidate Token".
         """
         # A GET, but not idempotent: once it has worked, the token is no longer valid.
@@ -513,7 +514,7 @@ def _integer(name: str, value: Any, lowest: int, highest: int) -> int:
         raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
     if not lowest <= number <= highest:
         raise ValueError(f"{name} must be from {lowest} to {highest}")
-    return int(number)  # a plain int, since a subclass such as an enum may print differently
+    return int(number)  # a plain int: an IntEnum, for example, may be formatted differently
 
 
 def _count(name: str, value: Any) -> int:
@@ -557,7 +558,7 @@ def _http_url(text: str) -> Url | None:
     """Parse an ASCII http or https URL that has a host; return None for anything else."""
     with contextlib.suppress(ValueError):
         url = parse_url(text)
-        if url.host and re.fullmatch("https?://[!-~]+", text, re.IGNORECASE):
+        if url.host and re.fullmatch("https?://[!-~]+", text, re.IGNORECASE | re.ASCII):
             return url
     return None
 
@@ -595,12 +596,12 @@ def _shards(guild_counts: Any, shard_count: Any) -> tuple[list[tuple[int, int]],
 # limits and retries. It knows nothing about bots or endpoints.
 
 _BODY_LIMIT = 4 * 2**20  # bytes; a hundred times the largest known response
-_MAX_IDLE = 60.0  # seconds; after that, a NAT, a firewall or the service may drop a connection
-_NO_RETRIES = Retry(False)  # nor redirects; created once, or urllib3 would create one per request
+_MAX_IDLE = 60.0  # seconds without a request of the client; then a NAT may drop its connections
+_NO_RETRIES = Retry(False)  # shared, because urllib3 would otherwise create one for each request
 _TEMPORARY = {408, 502, 503, 504, *range(520, 525), 530}  # 520 and above: a CDN
 
-# What urllib3 raises if a request cannot have reached the service. Rejected certificates are
-# ValueErrors, whether Python or urllib3 rejects them. So is an impossible hostname.
+# What urllib3 raises if a request cannot have reached the service. Rejected certificates and
+# invalid hostnames are ValueErrors, whether Python or urllib3 rejects them.
 _NOT_SENT = (NewConnectionError, ConnectTimeoutError, EmptyPoolError, ValueError)
 
 
@@ -611,7 +612,7 @@ class _Session:
     secrets: {name: value} of possible Authorization headers.
     base_url, timeout, retries, max_wait, pool: as in DBotsClient.
     message_key: the field of an error response that contains the service's message.
-    success_key: the field of every response that is true on success, or None.
+    success_key: the boolean field that is true in every successful response, or None.
     rate_limits: {name: (requests, seconds)}.
     """
 
@@ -644,7 +645,7 @@ class _Session:
         self._manager = _new_manager(url) if pool is None else pool
         self.pool = self._manager.connection_from_url(self.base_url)
         self._last_used = time.monotonic()
-        # A forwarding proxy needs the full URL; otherwise, the path is enough.
+        # A proxy that forwards http needs the full URL. Direct or in a tunnel, the path is enough.
         proxy = self.pool.proxy
         tunnel = connection_requires_http_tunnel(proxy, self.pool.proxy_config, url.scheme)
         self._prefix = self.base_url if proxy and not tunnel else (url.path or "").rstrip("/")
@@ -690,13 +691,13 @@ class _Session:
                     return self._send(label, method, path, credential, body)
             except BotListError as error:
                 latest = error
-            # An attempt that cannot have arrived must not hide one that may have.
-            if failure is None or _may_have_arrived(latest) or not _may_have_arrived(failure):
+            # An attempt that cannot have reached the service must not hide one that may have.
+            if failure is None or latest._sent or not failure._sent:
                 failure = latest
             delay = _retry_wait(latest, attempt, idempotent, limit.window if limit else 0.0)
             if attempt > self._retries or delay is None or delay > budget:
                 raise failure
-            # The status or the transport failure. The service's own text is never logged.
+            # The status, or the text without the service's name. What a service says is not logged.
             why = latest.status if isinstance(latest, APIError) else str(latest).partition(": ")[2]
             _log.warning("%s: %s; retrying in %.1f s", label, why, delay)
             time.sleep(delay)
@@ -713,16 +714,17 @@ class _Session:
         headers = {"User-Agent": f"botlists/{__version__}"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        status: int | str = "no complete response"
+        status: int | str = "no response"
         started = time.monotonic()
         try:
             raw = self.pool.urlopen(
                 method,
                 self._prefix + path,
                 body=body,
-                # Not in a variable: rich would show the start of a long secret in tracebacks.
+                # Not in a local variable: rich shortens a long string itself, without its repr.
                 headers={**headers, "Authorization": self.secrets[credential]},
                 retries=_NO_RETRIES,
+                redirect=False,
                 assert_same_host=False,  # a full URL, for a proxy, names another host
                 timeout=self._timeout,
                 pool_timeout=self._timeout,
@@ -776,21 +778,17 @@ class _Session:
         return text
 
 
-def _may_have_arrived(error: BotListError) -> bool:
-    return error.sent if isinstance(error, TransportError) else getattr(error, "_sent", True)
-
-
 def _retry_wait(error: BotListError, attempt: int, idempotent: bool, window: float) -> float | None:
     """The retry policy: return the seconds until the next attempt, or None for no retry.
 
-    Every request is retried after 429, and if it was certainly not sent, unless a certificate was
-    rejected. An idempotent one is also retried after a lost response or a temporary status.
-    `window` is the rate limit's, or 0.
+    Any request is retried after the service's 429, or if it was certainly not sent, except for a
+    rejected certificate or an invalid hostname. An idempotent request is also retried after a lost
+    response or a temporary status. `window` is the rate limit's, or 0.
     """
     retry = False
     if isinstance(error, TransportError):
-        rejected = isinstance(error.__cause__, ValueError)  # see _NOT_SENT
-        retry = not rejected and (idempotent or not error.sent)
+        permanent = isinstance(error.__cause__, ValueError)  # see _NOT_SENT
+        retry = not permanent and (idempotent or not error.sent)
     elif isinstance(error, TooManyRequests):
         retry = error._sent
     elif isinstance(error, APIError) and not isinstance(error, DeprecatedEndpoint):
@@ -808,10 +806,11 @@ def _raise_transport_error(service: str, error: BaseException, proxy: Url | None
     """Translate an exception of urllib3 into a TransportError and raise it."""
     while error.args and isinstance(error.args[-1], BaseException):
         error = error.args[-1]  # each version of urllib3 wraps the original error differently
+    # urllib3's class tells whether it was sent. The system's error, its context, tells why.
     sent = not isinstance(error, _NOT_SENT)
     reason = error
     if isinstance(error, (NewConnectionError, exceptions.TimeoutError)):
-        reason = error.__context__ or error  # these have the system's error as their context
+        reason = error.__context__ or error
     timed_out = isinstance(reason, (socket.timeout, TimeoutError))
     kind = TransportTimeout if timed_out else TransportError
     what = "no complete response" if sent else "not sent"
@@ -828,7 +827,7 @@ def _read(response: BaseHTTPResponse) -> bytes:
         for part in iter(lambda: response.read(65536), b""):
             body += part
             if len(body) > _BODY_LIMIT or response.length_remaining == 0:
-                break
+                break  # at the end of a known length, this saves an empty read()
     except ValueError as error:  # from http.client, for a negative chunk size
         raise exceptions.ProtocolError(str(error)) from error
     if len(body) > _BODY_LIMIT:
@@ -885,8 +884,8 @@ def _refusal_message(response: _Response, key: str) -> str:
     if response.is_html:
         return f"{reason} (the response is an HTML page)"
     text = " ".join(response.body[:1000].decode(errors="replace").split())
-    words = " " in text or text.rstrip(".!").isalpha()  # any other single word may be a secret
-    markup = "<" in text or text.startswith(("{", "[", '"', "null"))
+    words = " " in text or text.rstrip(".!").isalpha()  # a word that is not letters may be a token
+    markup = response.json is not None or "<" in text or text.startswith(("{", "[", '"', "null"))
     plain = words and not markup and len(text) <= 200 and text.isprintable()
     return text if plain else reason
 
@@ -910,7 +909,7 @@ def _retry_after(value: str) -> float | None:
     with contextlib.suppress(ValueError):
         number = re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]+)?\s*", value)
         seconds = float(value) if number else _parse_date(value.strip()).timestamp() - time.time()
-        return seconds if number or seconds > 0 else None
+        return seconds if number or seconds > 0 else None  # a past date says nothing
     return None
 
 
@@ -944,8 +943,8 @@ class _RateLimit:
         started = time.monotonic()
         free_at = None
         with contextlib.suppress(queue.Empty):
-            # If all slots are in use, the next one is free one window after it comes back. It must
-            # come back within this time.
+            # If all slots are in use, the first to come back is free only one window later. So do
+            # not wait for it longer than `patience - window`.
             free_at = self._free_at.get(timeout=max(patience - self.window, 0.0))
         wait = self.window if free_at is None else max(free_at - started, 0.0)
         if free_at is None or wait > patience:
@@ -991,7 +990,7 @@ def _new_manager(url: Url) -> PoolManager:
 
 
 def _environment_proxy(url: Url) -> Url | None:
-    """Return the environment's proxy for `url`, following the rules of curl and requests."""
+    """Return the environment's proxy for `url`, as curl and requests do, if it is not SOCKS."""
     scheme = str(url.scheme)
     names = [name for name in os.environ if name.lower() in (f"{scheme}_proxy", "all_proxy")]
     if not names:  # proxy settings of Windows and macOS are ignored
@@ -1022,7 +1021,7 @@ _sessions: weakref.WeakSet[_Session] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    """In the child, replace the parent's connections and locks, which may be in use forever."""
+    """In the child, replace the parent's connections, and locks that may never be released."""
     for session in _sessions:
         idle = session.pool.pool
         if idle is not None:
@@ -1044,7 +1043,8 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 _CLIENTS = {"dbots": DBotsClient, "lbots": LBotsClient}
 
 _COMMANDS = [
-    # service, command, arguments, environment variable, JSON key unless a named tuple is returned
+    # service, command, arguments, environment variable, JSON key ("": the result's own keys or,
+    # if there is no result, the arguments)
     ("dbots", "post-stats", ["BOT", "N"], "DBOTS_TOKEN", "guild_count"),
     ("dbots", "get-log", ["BOT"], "DBOTS_USER_KEY", ""),
     ("dbots", "regenerate-key", ["BOT"], "DBOTS_USER_KEY", "token"),
@@ -1065,15 +1065,15 @@ _ARGUMENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "N [N ...]": ("guild_counts", {"metavar": "N", "type": int, "nargs": "+", "help": "per shard"}),
     "USER": ("user_id", {"metavar": "USER", "help": "the user's ID"}),
     "[--shard-id I]": ("--shard-id", {"metavar": "I", "type": int, "help": "the shard, from 0"}),
-    "[--shard-count C]": ("--shard-count", {"metavar": "C", "type": int, "help": "shard total"}),
+    "[--shard-count C]": ("--shard-count", {"metavar": "C", "type": int, "help": "total shards"}),
     "--vote-webhook-url URL": ("--vote-webhook-url", {"metavar": "URL", "help": "receives votes"}),
     "--clear": ("--clear", {"dest": "vote_webhook_url", "action": "store_const", "const": None}),
 }
 
 _EPILOG = """
 Each command reads its token or key from the environment variable shown beside
-it, and prints one JSON object to stdout, or one line to stderr. Exit status:
-0; 1 if it failed; 2 for wrong usage or a bad variable; 130 on Ctrl-C.
+it, and prints one JSON object to stdout, or one line to stderr. Exit status: 0
+on success, 1 on failure, 2 for wrong usage or a bad variable, 130 on Ctrl-C.
 
 example:
   LBOTS_TOKEN=... botlists lbots post-stats 264811613708746752 893
@@ -1148,7 +1148,7 @@ def _run(given: dict[str, Any]) -> None:
     try:
         secret = _secret(variable, os.environ[variable])
     except (KeyError, ValueError):
-        raise _BadVariable(f"environment variable {variable} is not set, or malformed") from None
+        raise _BadVariable(f"environment variable {variable} is not set or is malformed") from None
     credential = variable.partition("_")[2].lower()
     names = ("bot_id", "base_url", "timeout", "retries", "max_wait")
     options = {name: given.pop(name) for name in names if name in given}
@@ -1169,7 +1169,10 @@ def _run(given: dict[str, Any]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line with `argv`, by default sys.argv[1:]; return the exit status."""
+    """Run the command line with `argv`, by default sys.argv[1:]. Returns the exit status.
+
+    Raises SystemExit for wrong usage, --help and --version, as argparse does.
+    """
     _log.addHandler(logging.NullHandler())  # otherwise, Python prints warnings to stderr
     usable = sys.stderr is not None and not getattr(sys.stderr, "closed", False)
     # Without a usable stderr, as under pythonw or 2>&-, print() would write to stdout.

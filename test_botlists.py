@@ -352,10 +352,10 @@ class Server(socketserver.ThreadingTCPServer):
 
     def hang_up(self) -> None:
         """Close all connections, as a service does with idle ones."""
-        for connection in self.sockets:
+        sockets, self.sockets = self.sockets, []
+        for connection in sockets:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        self.sockets.clear()
 
     def __exit__(self, *exc_info: Any) -> None:
         self.shutdown()
