@@ -597,6 +597,7 @@ def text_of(error: BaseException) -> str:
     return "".join([*lines, repr(error)])
 
 
+PYPY = sys.implementation.name == "pypy"  # a forked child keeps its import lock, even if locked
 POSIX = hasattr(os, "fork")
 needs_fork = pytest.mark.skipif(not POSIX, reason="needs os.fork")
 needs_sigint = pytest.mark.skipif(os.name == "nt", reason="needs to send SIGINT to one process")
@@ -1969,14 +1970,14 @@ def test_a_client_may_be_used_on_both_sides_of_a_fork(own_pool: bool) -> None:
                 if done.is_set():
                     return
 
-        parents = [threads.submit(keep_asking) for _ in range(3)]
+        parents = [threads.submit(keep_asking) for _ in range(0 if PYPY else 3)]
         asked = [range(100 * child + 1, 100 * child + 41) for child in range(12)]
         children = [forked(partial(ask, lbots, users)) for users in asked]
         try:
             assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 12
         finally:
             done.set()
-        assert [parent.exception(60) for parent in parents] == [None] * 3
+        assert not any(parent.exception(60) for parent in parents)
         ask(lbots, range(1, 3))
 
 
@@ -2809,9 +2810,8 @@ def show_traffic(request: Received, response: Response) -> None:
 def show(client: Any, name: str, *args: Any, note: str = "", **kwargs: Any) -> None:
     """Make a call, and print it and its result or error."""
     given = [repr(arg) for arg in args] + [f"{key}={value!r}" for key, value in kwargs.items()]
-    print(
-        f"{type(client).__name__[:5].lower()}.{name}({', '.join(given)}){note and '   # ' + note}"
-    )
+    call = f"{type(client).__name__[:5].lower()}.{name}({', '.join(given)})"
+    print(call + (f"   # {note}" if note else ""))
     try:
         shown("  result", repr(getattr(client, name)(*args, **kwargs)))
     except botlists.BotListError as error:
