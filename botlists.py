@@ -828,7 +828,7 @@ def _read(response: BaseHTTPResponse) -> bytes:
             body += part
             if len(body) > _BODY_LIMIT or response.length_remaining == 0:
                 break  # at the end of a known length, this saves an empty read()
-    except ValueError as error:  # from http.client, for a negative chunk size
+    except (ValueError, OverflowError) as error:  # from http.client, for a negative chunk size
         raise exceptions.ProtocolError(str(error)) from error
     if len(body) > _BODY_LIMIT:
         response.close()
