@@ -1160,8 +1160,9 @@ def _run(given: dict[str, Any]) -> None:
     if result is None:  # show what was posted, or that the token was invalidated
         result = given or True
     try:
-        document = {key: result} if key else _jsonable(result)
-        print(json.dumps(document, default=datetime.isoformat), flush=True)
+        result = {key: result} if key else _jsonable(result)
+        text = json.dumps(result, default=datetime.isoformat)
+        print(text, file=sys.stdout or sys.stderr, flush=True)  # a new token must not be lost
     except (OSError, ValueError) as error:  # ValueError: stdout is closed
         with contextlib.suppress(OSError):
             sys.stdout.close()  # otherwise, Python tries again at exit

@@ -2472,8 +2472,7 @@ def test_ctrl_c_is_130_and_quiet() -> None:
         with started(log + RUN_FILE, "botlists.py", *line, DBOTS_USER_KEY=USER_KEY) as process:
             assert process.stdout is not None and "429" in process.stdout.readline()
             process.send_signal(signal.SIGINT)
-            assert process.communicate(timeout=30) == ("", "")
-            assert process.returncode == 130
+            assert (*process.communicate(timeout=30), process.returncode) == ("", "", 130)
 
 
 class Full(io.StringIO):
@@ -2492,11 +2491,12 @@ def test_the_same_in_this_process(command: Any, monkeypatch: Patch, capsys: Any)
         patch.setattr(sys, "stdout", Full())
         status, _, err = command(f"dbots regenerate-key {BOT}")
         assert status == 1 and re.fullmatch(DONE_BUT_UNWRITTEN, err)
+        patch.setattr(sys, "stdout", None)  # as with >&-: a new token is not lost
+        assert command(f"dbots regenerate-key {BOT}") == (0, "", '{"token": "dbots-token-3"}\n')
     monkeypatch.setattr(DBotsClient, "get_log", interrupt)
     assert command(f"dbots get-log {BOT}") == (130, "", "")
     monkeypatch.setattr(sys, "argv", ["botlists.py", "--version"])
-    with pytest.raises(SystemExit) as stop:
-        runpy.run_path(botlists.__file__, run_name="__main__")
+    stop = pytest.raises(SystemExit, runpy.run_path, botlists.__file__, run_name="__main__")
     assert (stop.value.code, capsys.readouterr().out) == (0, f"botlists {botlists.__version__}\n")
 
 
