@@ -23,17 +23,22 @@ def version() -> str:
 
 
 class BuildWithStubs(build_py):
-    """Adds the module's own text as stubs: mypy ignores the types of an installed lone module."""
+    """Adds the module's own text as stubs: mypy ignores the types of an installed module."""
 
     def run(self) -> None:
         super().run()
-        stubs = self.get_outputs()[-1]
-        self.mkpath(os.path.dirname(stubs))
-        self.copy_file("botlists.py", stubs)
+        self.mkpath(os.path.dirname(self.stubs()))
+        self.copy_file("botlists.py", self.stubs())
+
+    def stubs(self) -> str:
+        return os.path.join(self.build_lib, "botlists-stubs", "__init__.pyi")
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
-        stubs = os.path.join(self.build_lib, "botlists-stubs", "__init__.pyi")
-        return [*super().get_outputs(include_bytecode), stubs]
+        return [*super().get_outputs(include_bytecode), self.stubs()]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        """What a strict editable install links, so that its types follow the module."""
+        return {**super().get_output_mapping(), self.stubs(): str(HERE / "botlists.py")}
 
 
 class SdistWithTests(sdist):
@@ -46,7 +51,7 @@ class SdistWithTests(sdist):
 setup(
     name="botlists",
     version=version(),
-    description="Clients for the Discord bot lists DBots and LBots, in one file on urllib3 alone",
+    description="Clients for the Discord bot lists DBots and LBots, in one file on top of urllib3",
     long_description=(HERE / "README.rst").read_text(encoding="utf-8"),
     long_description_content_type="text/x-rst",
     author="the botlists contributors",
@@ -62,10 +67,10 @@ setup(
         "Development Status :: 5 - Production/Stable",
         "Environment :: Console",
         "Intended Audience :: Developers",
-        "Operating System :: POSIX :: Linux",
+        "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3 :: Only",
-        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(7, 15)),
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(7, 16)),
         "Programming Language :: Python :: Implementation :: CPython",
         "Programming Language :: Python :: Implementation :: PyPy",
         "Topic :: Communications :: Chat",

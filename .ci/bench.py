@@ -1,6 +1,6 @@
 """What botlists costs, as ratios measured in one run against a loopback server.
 
-    python .ci/bench.py        on a Unix; where requests is installed, compared with it too
+    python .ci/bench.py        on Unix; compares with requests too, if it is installed
 
 First what users pay: a post on a new TLS connection, and a whole script. Then the hot loop, and
 what a client costs at rest. Exit status 1 if a target is missed. It takes a minute.
@@ -52,7 +52,7 @@ STATS = {"guildCount": 893}
 
 missed: list[str] = []
 
-# Scripts: three that post once and print the answer's count, then two that measure themselves.
+# Scripts: three that post once and print the response's count, then two that measure themselves.
 
 POST_BOTLISTS = """
 import botlists, sys
@@ -63,14 +63,14 @@ import json, sys, urllib3
 url = sys.argv[1] + "/bots/1/stats"
 headers = {"Authorization": "token", "Content-Type": "application/json"}
 body = json.dumps({"guildCount": 893})
-answer = urllib3.PoolManager().request("POST", url, body=body, headers=headers)
-print(json.loads(answer.data)["guildCount"])
+response = urllib3.PoolManager().request("POST", url, body=body, headers=headers)
+print(json.loads(response.data)["guildCount"])
 """
 POST_REQUESTS = """
 import requests, sys
 url = sys.argv[1] + "/bots/1/stats"
-answer = requests.post(url, json={"guildCount": 893}, headers={"Authorization": "token"})
-print(answer.json()["guildCount"])
+response = requests.post(url, json={"guildCount": 893}, headers={"Authorization": "token"})
+print(response.json()["guildCount"])
 """
 IMPORT = """
 import time
@@ -96,7 +96,7 @@ class Service(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    wbufsize = -1  # an answer is one packet: no client has to wait for the rest of it
+    wbufsize = -1  # a response is one packet: no client has to wait for the rest of it
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -177,10 +177,10 @@ def relate(what: str, spent: Spent, own: str = "botlists", **most: float) -> Non
 
 def over_tls(what: str, url: str, store: bytes, most: float) -> None:
     Path("store.pem").write_bytes(store)
-    # requests heeds the second alone, all others the first.
+    # requests reads the second, everything else the first.
     os.environ["SSL_CERT_FILE"] = os.environ["REQUESTS_CA_BUNDLE"] = "store.pem"
     posts = kept_clients(url)
-    del posts["urlopen"]  # what it saves is nothing beside a handshake
+    del posts["urlopen"]  # it saves nothing compared with a handshake
     spent = alternate(posts, time.process_time, 60)
     relate(what, spent, PoolManager=most if PROMISED else inf, requests=most)
 
@@ -202,7 +202,7 @@ def once(url: str) -> None:
 
 def objects() -> int:
     gc.collect()
-    gc.collect()  # what the first found not worth tracking is counted no more, in some Pythons
+    gc.collect()  # some Pythons stop tracking more objects in the second run
     return len(gc.get_objects())
 
 
