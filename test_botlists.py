@@ -517,7 +517,7 @@ class Server(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
         self.port = self.server_address[1]
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
-        threading.Thread(target=self.serve_forever, args=(0.005,), daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.001,), daemon=True).start()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self.connections += 1
@@ -1482,7 +1482,7 @@ class Failure(NamedTuple):
 FAILURES = {
     "refused connection": Failure("TransportError", False, None),
     "closed connection": Failure("TransportError", True, b""),
-    "silence": Failure("TransportTimeout", True, silence, timeout=0.3),
+    "silence": Failure("TransportTimeout", True, silence, timeout=0.1),
     "not HTTP": Failure("TransportError", True, b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),
     "not JSON": Failure("InvalidResponse", True, response(200, b"-")),
     "redirect": Failure("InvalidResponse", True, response(302, Location="/elsewhere")),
@@ -2748,10 +2748,18 @@ def measure_in_real_time() -> None:
 
 
 @pytest.fixture(scope="session")
-def measured() -> dict[str, Any]:
-    """The result of `measure_in_real_time`, all of it at once in a process of its own."""
+def outputs() -> list[tuple[int, str, str]]:
+    """What `run` returns of two processes that wait in real time, and so run at the same time."""
     script = "import test_botlists; test_botlists.measure_in_real_time()"
-    status, out, err = run("-c", script, no_proxy="*")
+    with ThreadPoolExecutor(2) as threads:
+        measured = threads.submit(run, "-c", script, no_proxy="*")
+        demonstration = threads.submit(run, "test_botlists.py")
+        return [measured.result(), demonstration.result()]
+
+
+@pytest.fixture(scope="session")
+def measured(outputs: list[tuple[int, str, str]]) -> dict[str, Any]:
+    status, out, err = outputs[0]
     assert (status, err) == (0, "")
     result: dict[str, Any] = json.loads(out)
     return result
@@ -5517,8 +5525,8 @@ def test_the_next_responses_are_sent_in_place_of_the_services_own(sandbox: Sandb
 # The demonstration
 
 
-def test_the_demonstration_shows_every_call_and_no_secret() -> None:
-    status, text, err = run("test_botlists.py")
+def test_the_demonstration_shows_every_call_and_no_secret(outputs: Any) -> None:
+    status, text, err = outputs[1]
     assert (status, err) == (0, "")
     for endpoint in ENDPOINTS:
         assert f"{endpoint.id}(" in text

@@ -140,7 +140,8 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the types with mypy --strict and pyright."""
     checkout(session)
-    session.install("mypy", "pyright[nodejs]", "types-setuptools", "nox", *PYTEST, *NEWEST)
+    session.install("mypy", "pyright[nodejs]", "types-setuptools", "nox", "aiohttp")
+    session.install(*PYTEST, *NEWEST)
     session.run("mypy", "--strict", "--enable-error-code=ignore-without-code", *SOURCES)
     shutil.copytree(".ci", "ci")  # pyright skips hidden folders, even where it is told of a file
     session.run("pyright", *(name.replace(".ci/", "ci/") for name in SOURCES))
