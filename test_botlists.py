@@ -31,6 +31,7 @@ import faulthandler
 import gc
 import gzip
 import http.client
+import importlib
 import importlib.util
 import inspect
 import io
@@ -1234,7 +1235,7 @@ def test_methods_commands_handlers_and_readme_have_what_the_table_has(command: A
             request = f"{row.verb} /bots/ID/{row.path.replace(str(FAN), 'ID')} "
             if not ("the same" in documented[name] or request in documented[name]):
                 missing.append(f"{name}: README's table lacks {request!r}")
-    handlers = [("dbots", *route) for route in Sandbox.DBOTS]
+    handlers: list[tuple[Any, ...]] = [("dbots", *route) for route in Sandbox.DBOTS]
     handlers += [("lbots", *route) for route in Sandbox.LBOTS]
     for row in ENDPOINTS:
         place = f"/bots/{BOT}/{row.path}"
@@ -3846,7 +3847,8 @@ def use_in_green_threads(url: str) -> None:
     clocks = types.SimpleNamespace(
         sleep=time.sleep, time=time.time, monotonic=lambda: time.monotonic() + sum(now)
     )
-    vars(botlists)["time"] = clocks
+    module: Any = botlists
+    module.time = clocks  # in a process of its own
     with LBotsClient(BOT, TOKEN, base_url=url, max_wait=0) as lbots:
         lbots.post_stats(1)
         now.append(61)
@@ -4916,8 +4918,8 @@ def test_the_readme_has_every_name() -> None:
 
 # README's programs for bots
 
-with contextlib.suppress(ImportError):
-    from aiohttp import web  # comes with each of the libraries
+# aiohttp comes with each of the libraries.
+web: Any = importlib.import_module("aiohttp.web") if importlib.util.find_spec("aiohttp") else None
 
 LIBRARY = next(filter(importlib.util.find_spec, ["discord", "nextcord", "disnake"]), "")
 PROGRAMS = {
