@@ -228,7 +228,7 @@ class AuditLog(NamedTuple):
 class _Client:
     """The base class of both clients. The session does the work."""
 
-    bot_id = base_url = ""  # tools may print the repr of a client whose constructor has failed
+    bot_id = base_url = ""  # for the repr of a client whose constructor has failed
 
     def __init__(self, bot_id: int | str, session: _Session) -> None:
         self.bot_id = _snowflake("bot_id", bot_id)
@@ -632,7 +632,7 @@ def _shards(guild_counts: Any, shard_count: Any) -> tuple[list[tuple[int, int]],
 # parts that it uses follow it.
 
 _BODY_LIMIT = 4 * 2**20  # bytes; a hundred times the largest known response
-_NO_RETRIES = Retry(False)  # shared, because urllib3 would otherwise make one for each request
+_NO_RETRIES = Retry(False)  # shared: urllib3 would otherwise make one for each request
 
 
 class _Options(NamedTuple):
@@ -711,14 +711,15 @@ class _Session:
     def _process(self) -> _Process:
         """Return the current process's state. A forked child makes its own.
 
-        The parent's stays in the dict: in the child, dropping it would close the connections.
+        The parent's stays in the dict: if the child dropped it, finalizers would run in the child,
+        and might wait for a lock that was held at the fork.
         """
         pid = os.getpid()
         process = self._processes.get(pid)
         if process is None:
             limits = {name: _RateLimit(self._service, *v) for name, v in self._rate_limits.items()}
             # setdefault, so that threads that start together share one.
-            process = self._processes.setdefault(pid, _Process(limits))
+            process = self._processes.setdefault(pid, _Process(limits, self._new_pool))
         return process
 
     def request(
@@ -756,7 +757,9 @@ class _Session:
                     return self._attempt(request)
             except BotListError as error:
                 latest = error
-            failure = _more_telling(failure, latest)
+            # An attempt that cannot have reached the service must not hide one that may have.
+            if failure is None or latest.sent or not failure.sent:
+                failure = latest
             delay = _retry_delay(latest, attempt, idempotent, limit.window if limit else 0.0)
             if delay is None or delay > wait_left or attempt > self._retries:
                 raise failure
@@ -774,8 +777,8 @@ class _Session:
         except exceptions.HTTPError as error:
             kind, sent, cause = _translate(error)
             text = f"{self._peer}: {self._mask(_why(cause))}"
-            _remove_tracebacks(error)
-            _remove_tracebacks(cause)
+            _detach(error)
+            _detach(cause)
             raise kind(self._service, text, sent) from cause
         finally:
             milliseconds = 1000 * (time.monotonic() - started)
@@ -797,7 +800,7 @@ class _Session:
                 headers={**headers, "Authorization": self.secrets[request.credential].value},
                 retries=_NO_RETRIES,
                 redirect=False,
-                assert_same_host=False,  # with a proxy, the URL's host is not the pool's
+                assert_same_host=False,  # the pool of a proxy that forwards has the proxy's host
                 timeout=self._timeout,
                 pool_timeout=self._timeout,
                 preload_content=False,
@@ -812,7 +815,7 @@ class _Session:
         if self._users_pool is not None:
             return contextlib.nullcontext(self._users_pool)
         if request.idempotent:
-            return self._process().shared_pool(self._new_pool)
+            return self._process().shared_pool()
         # If the service closes an old connection just as a request is sent, it is unclear whether
         # the request arrived.
         return contextlib.closing(self._new_pool())
@@ -885,13 +888,6 @@ def _may_retry(error: BotListError, idempotent: bool) -> bool:
     if isinstance(error, DeprecatedEndpoint):
         return False
     return isinstance(error, APIError) and idempotent and error.status in _TEMPORARY
-
-
-def _more_telling(earlier: BotListError | None, latest: BotListError) -> BotListError:
-    """Return the latest error, unless only an earlier attempt may have reached the service."""
-    if earlier is not None and earlier.sent and not latest.sent:
-        return earlier
-    return latest
 
 
 def _in_brief(error: BotListError) -> str:
@@ -977,17 +973,18 @@ _PORTS = {"http": 80, "https": 443}
 class _Process:
     """What all threads of one process share: a client's rate limits and its own connections."""
 
-    def __init__(self, rate_limits: Mapping[str, _RateLimit]) -> None:
+    def __init__(
+        self, rate_limits: Mapping[str, _RateLimit], new_pool: Callable[[], HTTPConnectionPool]
+    ) -> None:
         self.rate_limits = rate_limits
-        self._lock = threading.Lock()
+        self._new_pool = new_pool
         self._pool: HTTPConnectionPool | None = None
-        self._users = 0  # of the pool, at the moment
+        self._users = 0  # calls that are using the pool now
         self._last_used = (time.monotonic(), time.time())
+        self._lock = threading.RLock()  # a signal handler may make a call, too
 
     @contextlib.contextmanager
-    def shared_pool(
-        self, new_pool: Callable[[], HTTPConnectionPool]
-    ) -> Iterator[HTTPConnectionPool]:
+    def shared_pool(self) -> Iterator[HTTPConnectionPool]:
         """Yield the shared pool, which is a new one if the old one has been idle for too long."""
         with self._lock:
             if self._is_idle():
@@ -995,7 +992,7 @@ class _Process:
                     self.close()
                 self._pool = None
             if self._pool is None:
-                self._pool = new_pool()
+                self._pool = self._new_pool()
             pool = self._pool
             self._users += 1
             self._last_used = (time.monotonic(), time.time())
@@ -1013,7 +1010,8 @@ class _Process:
         return time.monotonic() - monotonic > _MAX_IDLE or not 0 <= elapsed <= _MAX_IDLE
 
     def close(self) -> None:
-        pool, self._pool = self._pool, None
+        with self._lock:
+            pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
 
@@ -1031,7 +1029,7 @@ def _manager_factory(url: Url) -> Callable[[], PoolManager]:
         return lambda: PoolManager(**options)
     if proxy.auth is not None:
         auth = proxy.auth if ":" in proxy.auth else f"{proxy.auth}:"
-        # urllib3 encodes this as Latin-1, so decoding it as Latin-1 keeps each encoded byte.
+        # urllib3 encodes this as Latin-1, so unquoting it as Latin-1 keeps each byte.
         options["proxy_headers"] = make_headers(proxy_basic_auth=unquote(auth, "latin-1"))
     if proxy.scheme == "https":
         # Without this, urllib3 1.26 does not check the hostname in the proxy's certificate.
@@ -1043,7 +1041,7 @@ def _manager_factory(url: Url) -> Callable[[], PoolManager]:
 def _environment_proxy(url: Url) -> Url | None:
     """Return the proxy for `url` that the environment names, as curl and requests read it."""
     names = [name for name in os.environ if name.lower() in (f"{url.scheme}_proxy", "all_proxy")]
-    if not names:  # this saves an import
+    if not names:  # then do not import urllib.request, which is slow
         return None
     try:
         return _read_proxy(url)
@@ -1069,7 +1067,7 @@ def _read_proxy(url: Url) -> Url | None:
 
 
 def _proxy_secrets(manager: PoolManager) -> list[str]:
-    """Return the encoded credentials that a manager sends to its proxy, and the password."""
+    """Return the Base64 credentials that a manager sends to its proxy, and the password."""
     secrets = []
     for name, value in getattr(manager, "proxy_headers", {}).items():
         if name.lower() == "proxy-authorization":
@@ -1121,12 +1119,12 @@ def _why(cause: BaseException) -> str:
     return f"{type(cause).__name__}: {cause}"  # from http.client; unclear without the name
 
 
-def _remove_tracebacks(error: BaseException) -> None:
-    """Detach an exception from frames whose variables, such as headers, tools would print."""
+def _detach(error: BaseException) -> None:
+    """Remove the traceback and what stands behind: tools would print the headers in the frames."""
     error.__traceback__ = error.__cause__ = error.__context__ = None
     for arg in error.args:
         if isinstance(arg, BaseException):
-            _remove_tracebacks(arg)
+            _detach(arg)
 
 
 # Responses
@@ -1226,7 +1224,9 @@ def _refusal_message(response: _Response, key: str) -> str:
     if response.is_html:
         return f"{reason} (the response is an HTML page)"
     text = " ".join(response.body[:1000].decode(errors="replace").split())
-    is_json = response.json is not None or text.startswith(("{", "[", '"', "null"))  # truncated
+    is_json = response.json is not None or text.startswith(
+        ("{", "[", '"', "null")
+    )  # or broken JSON
     if is_json or "<" in text or not text.isprintable() or not 0 < len(text) <= 200:
         return reason
     return text
@@ -1272,7 +1272,10 @@ example:
 
 
 class _Command(NamedTuple):
-    """A method to call. `key` is the JSON name of its result, "" if the result has named fields."""
+    """A method to call. `key` is the result's name in the JSON.
+
+    If it is "", the JSON has the fields of the result or, of a post, the arguments.
+    """
 
     client: Any
     method: str
@@ -1302,16 +1305,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"botlists {__version__}")
     services = parser.add_subparsers(metavar="SERVICE", required=True)
+
     about = "Post the guild count, read the audit log, manage the API token and vote webhook."
     dbots = services.add_parser("dbots", help=about, description=about)
-    _add_dbots_commands(dbots.add_subparsers(metavar="COMMAND", required=True), options)
-    about = "Post guild counts, read favourites, invalidate the token."
-    lbots = services.add_parser("lbots", help=about, description=about)
-    _add_lbots_commands(lbots.add_subparsers(metavar="COMMAND", required=True), options)
-    return parser
-
-
-def _add_dbots_commands(commands: Any, options: argparse.ArgumentParser) -> None:
+    commands = dbots.add_subparsers(metavar="COMMAND", required=True)
     add = functools.partial(_add_command, commands, options, DBotsClient)
     command = add("post-stats", "DBOTS_TOKEN", "guild_count")
     command.add_argument("guild_count", metavar="N", type=int, help="the number of guilds")
@@ -1325,8 +1322,9 @@ def _add_dbots_commands(commands: Any, options: argparse.ArgumentParser) -> None
         "--clear", dest="vote_webhook_url", action="store_const", const=None, help=about
     )
 
-
-def _add_lbots_commands(commands: Any, options: argparse.ArgumentParser) -> None:
+    about = "Post guild counts, read favourites, invalidate the token."
+    lbots = services.add_parser("lbots", help=about, description=about)
+    commands = lbots.add_subparsers(metavar="COMMAND", required=True)
     add = functools.partial(_add_command, commands, options, LBotsClient)
     command = add("post-stats", "LBOTS_TOKEN")
     command.add_argument("guild_count", metavar="N", type=int, help="the number of guilds")
@@ -1339,15 +1337,11 @@ def _add_lbots_commands(commands: Any, options: argparse.ArgumentParser) -> None
     command = add("has-favourited", "LBOTS_TOKEN")
     command.add_argument("user_id", metavar="USER", help="the user's ID")
     add("invalidate-token", "LBOTS_TOKEN", "invalidated")
+    return parser
 
 
 def _add_command(
-    commands: Any,
-    options: argparse.ArgumentParser,
-    client: Any,
-    name: str,
-    variable: str,
-    key: str = "",
+    commands: Any, options: Any, client: Any, name: str, variable: str, key: str = ""
 ) -> argparse.ArgumentParser:
     """Add a command with the options and the argument BOT, and return its parser."""
     method, american = name.replace("-", "_"), name.replace("favour", "favor")
@@ -1388,7 +1382,7 @@ def _run(command: _Command, arguments: dict[str, Any]) -> None:
         print(json.dumps(_jsonable(result), default=datetime.isoformat), flush=True)
     except OSError as error:
         with contextlib.suppress(OSError):
-            sys.stdout.close()  # otherwise, Python tries again at exit
+            sys.stdout.close()  # otherwise, Python flushes it again at exit
         raise OSError(f"the call was done, but its result was not written: {error}") from error
 
 
@@ -1403,7 +1397,7 @@ def _secret_variable(name: str) -> str:
 
 
 def _show_progress(done: int, total: int) -> None:
-    end = "\n" if done == total else "\r"  # the next line, or an error, overwrites this one
+    end = "\n" if done == total else "\r"  # after "\r", the next output overwrites this line
     print(f"{done} of {total} shards", end=end, file=sys.stderr, flush=True)
 
 
