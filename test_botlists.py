@@ -1645,27 +1645,25 @@ def test_of_two_secrets_of_which_one_contains_the_other_the_longer_is_masked(
         assert raised(dbots.get_log).message == "it was ***, or ***"
 
 
-@cases(
-    "echo",
-    {
-        "user and password": "us3r:passw0rd",
-        "password": "passw0rd",
-        "header": "Basic " + base64.b64encode(b"us3r:passw0rd").decode(),
-        "base64": base64.b64encode(b"us3r:passw0rd").decode(),
-    },
-)
+BASIC = base64.b64encode(b"us3r:passw0rd").decode()
+
+
+@pytest.mark.parametrize("own_pool", [False, True], ids=["environment", "a user's pool"])
+@pytest.mark.parametrize("echo", ["us3r:passw0rd", "passw0rd", f"Basic {BASIC}", BASIC])
 def test_a_proxys_password_in_a_refused_connect_is_not_shown(
-    echo: str, monkeypatch: Patch, naps: list[float], caplog: Log
+    echo: str, own_pool: bool, monkeypatch: Patch, naps: list[float], caplog: Log
 ) -> None:
     caplog.set_level(logging.DEBUG, "botlists")
     with Peer(response(407, reason=f"wrong: {echo}", Connection="close")) as proxy:
         monkeypatch.setenv("https_proxy", f"http://us3r:passw0rd@127.0.0.1:{proxy.port}")
-        error = raised(LBotsClient(BOT, TOKEN, base_url="https://lists.example").post_stats, 1)
-        assert proxy.received[0].headers["Proxy-Authorization"].startswith("Basic ")
+        headers = {"X-Bot": "1", "Proxy-Authorization": f"Basic {BASIC}"}
+        pool = urllib3.ProxyManager(proxy.url, proxy_headers=headers) if own_pool else None
+        lbots = LBotsClient(BOT, TOKEN, base_url="https://lists.example", pool=pool)
+        error = raised(lbots.post_stats, 1)
+        assert proxy.received[0].headers["Proxy-Authorization"] == f"Basic {BASIC}"
     assert type(error) is botlists.TransportError and "407" in str(error)
     shown = str(error) + caplog.text
-    for secret in ("passw0rd", base64.b64encode(b"us3r:passw0rd").decode()):
-        assert secret not in shown
+    assert "passw0rd" not in shown and BASIC not in shown
 
 
 @pytest.mark.parametrize("status", [200, 500])
@@ -1743,8 +1741,20 @@ def test_tools_that_print_variables_show_no_password_of_a_proxy(
         monkeypatch.setenv("https_proxy", f"http://us3r:passw0rd@127.0.0.1:{proxy.port}")
         lbots = LBotsClient(BOT, TOKEN, base_url="https://lists.example", max_wait=0)
         shown = tool(from_botlists(raised(lbots.post_stats, 4242)))
-    for secret in ("passw0rd", base64.b64encode(b"us3r:passw0rd").decode()):
-        assert secret not in shown
+    assert "passw0rd" not in shown and BASIC not in shown
+
+
+@cases("tool", TOOLS)
+def test_tools_that_print_variables_show_no_secret_beyond_the_constructors_arguments(
+    tool: Callable[[BaseException], str],
+) -> None:
+    with pytest.raises(ValueError, match="base_url") as caught:
+        DBotsClient(BOT, TOKEN, user_key=USER_KEY, base_url="ftp://dbots.co")
+    trace = from_botlists(caught.value).__traceback__
+    assert trace is not None
+    shown = tool(caught.value.with_traceback(trace.tb_next))  # within the constructor
+    assert "ftp://dbots.co" in shown
+    assert TOKEN not in shown and USER_KEY[:18] not in shown
 
 
 # Errors: transport
