@@ -769,22 +769,31 @@ class _Session:
 
     def _attempt(self, request: _Request) -> _Response:
         """Send a request once. Return a successful response, or raise a BotListError."""
+        outcome: _Response | exceptions.HTTPError
         status: int | str = "no response"
         started = time.monotonic()
         try:
-            response = self._exchange(request)
-            status = response.status
+            outcome = self._exchange(request)
+            status = outcome.status
         except exceptions.HTTPError as error:
-            kind, sent, cause = _translate(error)
-            text = f"{self._peer}: {self._mask(_why(cause))}"
-            _detach(error)
-            _detach(cause)
-            raise kind(self._service, text, sent) from cause
+            outcome = error
         finally:
             milliseconds = 1000 * (time.monotonic() - started)
             _log.debug("%s: %s in %.0f ms", request.label, status, milliseconds)
-        self._raise_for_failure(response)
-        return response
+        if isinstance(outcome, exceptions.HTTPError):
+            # Not raised in `except`, where PyPy would restore the traceback of the cause.
+            raise self._transport_error(outcome)
+        self._raise_for_failure(outcome)
+        return outcome
+
+    def _transport_error(self, error: exceptions.HTTPError) -> TransportError:
+        """Translate an exception of urllib3."""
+        kind, sent, cause = _translate(error)
+        failure = kind(self._service, f"{self._peer}: {self._mask(_why(cause))}", sent)
+        failure.__cause__ = cause
+        for exception in (error, cause):
+            _detach(exception)
+        return failure
 
     def _exchange(self, request: _Request) -> _Response:
         """Send a request and read the response. Raises the exceptions of urllib3."""
