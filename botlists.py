@@ -1385,9 +1385,7 @@ def _run(command: _Command, arguments: dict[str, Any]) -> None:
         result = {command.key: True if result is None else result}
     elif result is None:
         result = arguments  # a post returns nothing: show what was posted
-    if sys.stdout is None:
-        return
-    try:
+    try:  # without stdout, print() does nothing
         print(json.dumps(_jsonable(result), default=datetime.isoformat), flush=True)
     except OSError as error:
         with contextlib.suppress(OSError):

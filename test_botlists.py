@@ -2549,6 +2549,9 @@ def test_any_other_date_is_invalid(text: str) -> None:
         assert type(error) is botlists.InvalidResponse and "is not a date" in str(error)
 
 
+COMPRESSED = gzip.compress(b'{"guildCount": 4, "token": "t"}')
+
+
 @pytest.mark.parametrize("method", ["post_stats", "regenerate_key"])
 @cases(
     "data, text",
@@ -2562,7 +2565,7 @@ def test_any_other_date_is_invalid(text: str) -> None:
         "deep JSON": (response(200, b"[" * 200000 + b"]" * 200000), "not JSON"),
         "not UTF-8": (response(200, b'"\xff"'), "not JSON"),
         "204": (response(204), "^DBots: 204: "),
-        "compressed": (*(response(200, b"\x1f\x8b\x08\0", Content_Encoding="gzip"), "not JSON"),),
+        "compressed": (response(200, COMPRESSED, Content_Encoding="gzip"), "not JSON"),
         **{
             f"{status}": (response(status, "token", Location="http://h:x/a"), "to http://h:x/a")
             for status in (301, 302, 303, 307, 308)
@@ -5100,7 +5103,7 @@ class Bot:
         interrupted = time.monotonic()
         self.process.send_signal(signal.SIGINT)
         self.process.wait(30)
-        assert time.monotonic() - interrupted < 5
+        assert time.monotonic() - interrupted < 10
         self.reader.join()
         return "".join(self.log)
 
@@ -5256,7 +5259,7 @@ def silent(services: Any) -> Iterator[socket.socket]:
 
 @needs_sigint
 @posting
-def test_a_bot_ends_within_5_s_of_ctrl_c_while_a_list_is_silent(
+def test_a_bot_ends_within_10_s_of_ctrl_c_while_a_list_is_silent(
     name: str, silent: socket.socket, start: Any
 ) -> None:
     bot = start(name)
@@ -5375,7 +5378,7 @@ def test_a_bots_receiver_refuses_what_is_not_a_vote(
 
 
 @needs_sigint
-def test_a_bots_receiver_ends_within_5_s_of_ctrl_c_while_a_connection_is_silent(
+def test_a_bots_receiver_ends_within_10_s_of_ctrl_c_while_a_connection_is_silent(
     receiver: tuple[Bot, int],
 ) -> None:
     bot, port = receiver
