@@ -1233,9 +1233,8 @@ def _refusal_message(response: _Response, key: str) -> str:
     if response.is_html:
         return f"{reason} (the response is an HTML page)"
     text = " ".join(response.body[:1000].decode(errors="replace").split())
-    is_json = response.json is not None or text.startswith(
-        ("{", "[", '"', "null")
-    )  # or broken JSON
+    starts_as_json = text.startswith(("{", "[", '"', "null"))  # and may be broken
+    is_json = response.json is not None or starts_as_json
     if is_json or "<" in text or not text.isprintable() or not 0 < len(text) <= 200:
         return reason
     return text
